@@ -1,0 +1,204 @@
+"""The embedded chain, with real processes: what outlives a stop, a SIGKILL and the death of its owner."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chain.anvil import Anvil, find_anvil
+from chain.errors import (
+    AnvilFailed,
+    AnvilMissing,
+    AnvilPortInUse,
+    AnvilRunning,
+    AnvilStateDamaged,
+    ChainRefused,
+    ChainUnavailable,
+)
+
+ACCOUNT = "0x" + "11" * 20
+
+NewAnvil = Callable[..., Anvil]
+
+
+@pytest.fixture
+def new_anvil(anvil_binary: Path, free_port: Callable[[], int], tmp_path: Path) -> Iterator[NewAnvil]:
+    made = []
+
+    def make(**options: Any) -> Anvil:
+        defaults = {"binary": anvil_binary, "state_directory": tmp_path / "chain", "port": free_port()}
+        made.append(Anvil(**(defaults | options)))
+        return made[-1]
+
+    yield make
+    for anvil in made:
+        anvil.kill()
+
+
+def height(anvil: Anvil) -> int:
+    return int(anvil.request("eth_blockNumber", []), 16)
+
+
+def mine(anvil: Anvil, blocks: int) -> None:
+    anvil.request("anvil_mine", [hex(blocks)])
+
+
+def wait_until(happened: Callable[[], bool], within_s: float = 15.0) -> None:
+    deadline = time.monotonic() + within_s
+    while not happened():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def written_height(anvil: Anvil) -> int:
+    try:
+        return int(json.loads((anvil.state_directory / "state.json").read_bytes())["best_block_number"])
+    except (OSError, ValueError):
+        return 0
+
+
+def test_a_stop_keeps_the_chain(new_anvil: NewAnvil) -> None:
+    anvil = new_anvil()
+    anvil.start()
+    anvil.fund(ACCOUNT, wei=5)
+    mine(anvil, 7)
+    block = anvil.request("eth_getBlockByNumber", ["0x6", False])
+    anvil.stop()
+    with pytest.raises(ChainUnavailable):
+        anvil.request("eth_chainId", [])
+    with anvil:
+        assert height(anvil) == 7
+        assert anvil.request("eth_getBlockByNumber", ["0x6", False]) == block
+        assert anvil.request("eth_getBalance", [ACCOUNT, "latest"]) == "0x5"
+
+
+def test_sigkill_loses_no_more_than_was_not_yet_written(new_anvil: NewAnvil) -> None:
+    anvil = new_anvil()
+    anvil.start()
+    mine(anvil, 9)
+    wait_until(lambda: written_height(anvil) == 9)
+    anvil.kill()
+    with anvil:
+        assert height(anvil) == 9
+
+
+def test_sigkill_at_any_moment_leaves_a_chain_to_start_from(new_anvil: NewAnvil) -> None:
+    anvil = new_anvil()
+    kept = 0
+    for round_number in range(3):
+        anvil.start()
+        assert height(anvil) >= kept
+        mine(anvil, 1000)
+        kept = written_height(anvil)
+        time.sleep(0.95 + 0.05 * round_number)  # about when the state is being written
+        kept = max(kept, written_height(anvil))
+        anvil.kill()
+    assert kept >= 1000
+
+
+def test_a_half_written_state_gives_way_to_the_other(new_anvil: NewAnvil) -> None:
+    anvil = new_anvil()
+    copies = [anvil.state_directory / f"state-{number}.json" for number in range(2)]
+    with anvil:
+        mine(anvil, 3)
+        wait_until(lambda: all(copy.exists() for copy in copies))
+        mine(anvil, 4)
+    newest = max(copies, key=lambda copy: copy.stat().st_mtime_ns)
+    newest.write_bytes(newest.read_bytes()[:-1])
+    with anvil:
+        assert height(anvil) in (3, 7)
+    for copy in copies:
+        copy.write_bytes(copy.read_bytes()[:100])
+    with pytest.raises(AnvilStateDamaged):
+        anvil.start()
+
+
+def test_only_what_was_written_since_is_written_over(new_anvil: NewAnvil) -> None:
+    anvil = new_anvil()
+    targets = []
+    with anvil:
+        for _ in range(25):
+            targets.append((anvil.state_directory / "state.json").resolve().name)
+            time.sleep(0.1)
+    assert targets[0] == "state-0.json"
+    assert "state-1.json" in targets
+
+
+def test_anvil_ends_with_its_owner_and_keeps_its_state(new_anvil: NewAnvil, pytestconfig: pytest.Config) -> None:
+    anvil = new_anvil()
+    owner = f"""
+import sys, time
+from pathlib import Path
+from chain.anvil import Anvil
+binary, state_directory = Path({str(anvil.binary)!r}), Path({str(anvil.state_directory)!r})
+anvil = Anvil(binary=binary, state_directory=state_directory, port={anvil.port})
+anvil.start()
+anvil.request("anvil_mine", ["0x5"])
+print("mined", flush=True)
+time.sleep(60)
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", owner], cwd=pytestconfig.rootpath, stdout=subprocess.PIPE, start_new_session=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"mined\n"
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    with anvil:  # on the same port and state at once: it waits for its predecessor to end
+        assert height(anvil) == 5
+
+
+def test_one_state_has_one_anvil(
+    new_anvil: NewAnvil, free_port: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chain.anvil._PREDECESSOR_GRACE_S", 0.1)
+    with new_anvil() as anvil:
+        with pytest.raises(AnvilRunning):
+            new_anvil().start()
+        assert height(anvil) == 0
+
+
+def test_a_port_in_use_is_refused(new_anvil: NewAnvil, tmp_path: Path) -> None:
+    with new_anvil() as anvil, pytest.raises(AnvilPortInUse):
+        new_anvil(port=anvil.port, state_directory=tmp_path / "other").start()
+
+
+def test_a_binary_that_ends_is_refused(new_anvil: NewAnvil) -> None:
+    with pytest.raises(AnvilFailed):
+        new_anvil(binary=Path("/bin/false")).start()
+
+
+def test_a_binary_that_never_answers_is_ended(new_anvil: NewAnvil, tmp_path: Path) -> None:
+    script = tmp_path / "silent"
+    script.write_text("#!/bin/sh\nexec sleep 60\n")
+    script.chmod(0o755)
+    with pytest.raises(AnvilFailed):
+        new_anvil(binary=script, start_timeout_s=0.3).start()
+
+
+def test_find_anvil_refuses_where_none_is_installed(tmp_path: Path) -> None:
+    with pytest.raises(AnvilMissing):
+        find_anvil(tmp_path)
+
+
+def test_blocks_come_by_the_clock_when_asked(new_anvil: NewAnvil) -> None:
+    with new_anvil(block_time_s=1, chain_id=4242) as anvil:
+        assert anvil.request("eth_chainId", []) == hex(4242)
+        wait_until(lambda: height(anvil) >= 2)
+
+
+def test_no_account_with_a_known_key_is_funded(new_anvil: NewAnvil) -> None:
+    with new_anvil() as anvil:
+        assert anvil.request("eth_accounts", []) == []
+        first_of_the_test_mnemonic = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
+        assert anvil.request("eth_getBalance", [first_of_the_test_mnemonic, "latest"]) == "0x0"
+        with pytest.raises(ChainRefused):
+            anvil.request("no_such_method", [])
