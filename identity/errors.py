@@ -1,0 +1,527 @@
+"""Every refusal of the identity room: one root, one leaf a reason, messages that never repeat the input."""
+
+from typing import ClassVar
+
+
+class IdentityError(Exception):
+    """The root: `code` is stable and public, `message` is fixed, `retriable` says whether time alone may heal it."""
+
+    code: ClassVar[str] = "identity_error"
+    message: ClassVar[str] = "The identity material was refused."
+    retriable: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        super().__init__(self.message)
+
+
+# Encodings
+
+
+class BadBase64(IdentityError):
+    code = "bad_base64"
+    message = "Not canonical base64url without padding."
+
+
+class BadJson(IdentityError):
+    code = "bad_json"
+    message = "Not well-formed JSON in UTF-8, or not of the expected type."
+
+
+class JsonDuplicateKey(IdentityError):
+    code = "json_duplicate_key"
+    message = "A JSON object names a member twice."
+
+
+class JsonNumber(IdentityError):
+    code = "json_number"
+    message = "A JSON number is not finite or has too many digits."
+
+
+class JsonDepth(IdentityError):
+    code = "json_depth"
+    message = "JSON is nested too deeply."
+
+
+class TooLarge(IdentityError):
+    code = "too_large"
+    message = "The token is larger than allowed."
+
+
+# Keys and JOSE
+
+
+class BadKey(IdentityError):
+    code = "bad_key"
+    message = "The key is malformed or of an unsupported kind."
+
+
+class PrivateKeyInJwk(IdentityError):
+    code = "private_key_in_jwk"
+    message = "A public JWK carries private key material."
+
+
+class BadJws(IdentityError):
+    code = "bad_jws"
+    message = "Not a JWS in compact serialization."
+
+
+class AlgNotAllowed(IdentityError):
+    code = "alg_not_allowed"
+    message = "The signature algorithm is not allowed."
+
+
+class AlgKeyMismatch(IdentityError):
+    code = "alg_key_mismatch"
+    message = "The signature algorithm does not belong to the key."
+
+
+class UnsupportedCrit(IdentityError):
+    code = "unsupported_crit"
+    message = "The JOSE header asks for an extension that is not supported."
+
+
+class KeySourceNotAllowed(IdentityError):
+    code = "key_source_not_allowed"
+    message = "The JOSE header brings its own key, which is never trusted."
+
+
+class HeaderNotAllowed(IdentityError):
+    code = "header_not_allowed"
+    message = "The JOSE header has a parameter that is not allowed, or of the wrong type."
+
+
+class WrongTyp(IdentityError):
+    code = "wrong_typ"
+    message = "The JWT is of another type than expected here."
+
+
+class BadKid(IdentityError):
+    code = "bad_kid"
+    message = "The key id is malformed."
+
+
+class BadSignatureEncoding(IdentityError):
+    code = "bad_signature_encoding"
+    message = "The signature is not in the encoding of its algorithm."
+
+
+class BadSignature(IdentityError):
+    code = "bad_signature"
+    message = "The signature does not verify."
+
+
+# DIDs
+
+
+class BadDid(IdentityError):
+    code = "bad_did"
+    message = "The DID is malformed, too long or of an unsupported method."
+
+
+class IssuerKeyMismatch(IdentityError):
+    code = "issuer_key_mismatch"
+    message = "The key id does not belong to the issuer's DID."
+
+
+class UnknownKid(IdentityError):
+    code = "unknown_kid"
+    message = "The DID has no such verification method."
+
+
+# Claims and time
+
+
+class MissingClaim(IdentityError):
+    code = "missing_claim"
+    message = "A required claim is missing or of the wrong type."
+
+
+class BadTime(IdentityError):
+    code = "bad_time"
+    message = "A time claim is not a plausible number of seconds."
+
+
+class Expired(IdentityError):
+    code = "expired"
+    message = "The token has expired."
+
+
+class NotYetValid(IdentityError):
+    code = "not_yet_valid"
+    message = "The token is not valid yet."
+
+
+class IssuedInFuture(IdentityError):
+    code = "issued_in_future"
+    message = "The token says that it was issued in the future."
+
+
+class BadConfirmation(IdentityError):
+    code = "bad_confirmation"
+    message = "The cnf claim is not exactly one JWK."
+
+
+# SD-JWT
+
+
+class BadSdJwt(IdentityError):
+    code = "bad_sd_jwt"
+    message = "Not an SD-JWT in compact serialization."
+
+
+class BadDisclosure(IdentityError):
+    code = "bad_disclosure"
+    message = "A disclosure is malformed."
+
+
+class DuplicateDisclosure(IdentityError):
+    code = "duplicate_disclosure"
+    message = "A disclosure is given twice."
+
+
+class DisclosureNotReferenced(IdentityError):
+    code = "disclosure_not_referenced"
+    message = "A disclosure belongs to no digest of the credential."
+
+
+class DigestRepeated(IdentityError):
+    code = "digest_repeated"
+    message = "A digest stands twice in the credential."
+
+
+class ReservedClaimName(IdentityError):
+    code = "reserved_claim_name"
+    message = "A disclosure uses a claim name that SD-JWT reserves."
+
+
+class ClaimCollision(IdentityError):
+    code = "claim_collision"
+    message = "A disclosed claim collides with a claim of the same name."
+
+
+class DisclosureMisplaced(IdentityError):
+    code = "disclosure_misplaced"
+    message = "A disclosure has the wrong length for its place."
+
+
+class BadSdPayload(IdentityError):
+    code = "bad_sd_payload"
+    message = "The SD-JWT payload misuses _sd, _sd_alg or the array digest."
+
+
+class SdAlgNotAllowed(IdentityError):
+    code = "sd_alg_not_allowed"
+    message = "The disclosure digest algorithm is not sha-256."
+
+
+class ReservedClaimDisclosed(IdentityError):
+    code = "reserved_claim_disclosed"
+    message = "A claim that must be in the signed payload was delivered by disclosure."
+
+
+class TooManyDisclosures(IdentityError):
+    code = "too_many_disclosures"
+    message = "The SD-JWT has more disclosures than allowed."
+
+
+class DisclosureTooLarge(IdentityError):
+    code = "disclosure_too_large"
+    message = "A disclosure is larger than allowed."
+
+
+class ClaimNotInCredential(IdentityError):
+    code = "claim_not_in_credential"
+    message = "The credential holds no disclosure for an asked claim."
+
+
+class CannotIssue(IdentityError):
+    code = "cannot_issue"
+    message = "The claims cannot be issued as asked."
+
+
+# Key binding
+
+
+class KeyBindingMissing(IdentityError):
+    code = "key_binding_missing"
+    message = "The presentation lacks the required key binding."
+
+
+class KeyBindingUnexpected(IdentityError):
+    code = "key_binding_unexpected"
+    message = "The credential carries a key binding where none is expected."
+
+
+class HolderKeyMissing(IdentityError):
+    code = "holder_key_missing"
+    message = "The credential names no holder key to bind to."
+
+
+class SdHashMismatch(IdentityError):
+    code = "sd_hash_mismatch"
+    message = "The key binding is for another set of disclosures."
+
+
+class NonceMismatch(IdentityError):
+    code = "nonce_mismatch"
+    message = "The key binding is for another request."
+
+
+class AudienceMismatch(IdentityError):
+    code = "audience_mismatch"
+    message = "The key binding is for another verifier."
+
+
+class KbStale(IdentityError):
+    code = "kb_stale"
+    message = "The key binding is too old."
+
+
+class KbInFuture(IdentityError):
+    code = "kb_in_future"
+    message = "The key binding says that it was made in the future."
+
+
+# Fetching
+
+
+class FetchRefused(IdentityError):
+    """What no waiting heals: the address or the answer is outside the rules of `identity.fetch`."""
+
+    code = "fetch_refused"
+    message = "The URL must not be fetched."
+
+
+class UrlNotAllowed(FetchRefused):
+    code = "url_not_allowed"
+    message = "The URL is not an allowed https URL."
+
+
+class AddressNotPublic(FetchRefused):
+    code = "address_not_public"
+    message = "The URL's host has an address that is not public."
+
+
+class RedirectNotFollowed(FetchRefused):
+    code = "redirect_not_followed"
+    message = "The URL answered with a redirect, which is never followed."
+
+
+class ResponseTooLarge(FetchRefused):
+    code = "response_too_large"
+    message = "The URL's answer is larger than allowed."
+
+
+class WrongContentType(FetchRefused):
+    code = "wrong_content_type"
+    message = "The URL's answer is of another media type or encoding than asked."
+
+
+class FetchFailed(IdentityError):
+    code = "fetch_failed"
+    message = "The URL could not be fetched."
+    retriable = True
+
+
+class FetchTimeout(FetchFailed):
+    code = "fetch_timeout"
+    message = "The URL did not answer in time."
+
+
+# Status
+
+
+class UnsupportedStatus(IdentityError):
+    code = "unsupported_status"
+    message = "The credential's status is of a kind that is not supported."
+
+
+class BadStatusIndex(IdentityError):
+    code = "bad_status_index"
+    message = "The status index is not an index of the list."
+
+
+class BadStatusList(IdentityError):
+    code = "bad_status_list"
+    message = "The status list is malformed."
+
+
+class StatusListTooLarge(IdentityError):
+    code = "status_list_too_large"
+    message = "The status list inflates to more than allowed."
+
+
+class StatusListIssuerMismatch(IdentityError):
+    code = "status_list_issuer_mismatch"
+    message = "The status list is not signed by the credential's issuer."
+
+
+class StatusListSubjectMismatch(IdentityError):
+    code = "status_list_subject_mismatch"
+    message = "The status list was made for another URL."
+
+
+class StatusListExpired(IdentityError):
+    code = "status_list_expired"
+    message = "The status list has expired."
+    retriable = True
+
+
+class UnknownStatusValue(IdentityError):
+    code = "unknown_status_value"
+    message = "The status list gives a value without a known meaning."
+
+
+class StatusUnavailable(IdentityError):
+    code = "status_unavailable"
+    message = "The credential's status cannot be checked now."
+    retriable = True
+
+
+# Trust
+
+
+class IssuerNotTrusted(IdentityError):
+    code = "issuer_not_trusted"
+    message = "The issuer is not trusted for this credential type now."
+
+
+# Credential types
+
+
+class ClaimsDoNotFit(IdentityError):
+    """`pointer` is a JSON pointer of the schema's own names; empty when a member is missing or unknown."""
+
+    code = "claims_do_not_fit"
+    message = "The claims do not fit their credential type."
+
+    def __init__(self, *, pointer: str) -> None:
+        super().__init__()
+        self.pointer = pointer
+
+
+class UnknownCredentialType(IdentityError):
+    code = "unknown_credential_type"
+    message = "The credential is of a type that is not supported."
+
+
+# Queries and presentations
+
+
+class DcqlInvalid(IdentityError):
+    """`pointer` is a JSON pointer of DCQL's own names and positions."""
+
+    code = "dcql_invalid"
+    message = "Not a valid DCQL query."
+
+    def __init__(self, *, pointer: str) -> None:
+        super().__init__()
+        self.pointer = pointer
+
+
+class DcqlNotSupported(DcqlInvalid):
+    code = "dcql_not_supported"
+    message = "The DCQL query asks for something that is not supported."
+
+
+class RequestExpired(IdentityError):
+    code = "request_expired"
+    message = "The presentation request has expired."
+
+
+class NonceUsed(IdentityError):
+    code = "nonce_used"
+    message = "Another presentation was already made for this request."
+
+
+class StateMismatch(IdentityError):
+    code = "state_mismatch"
+    message = "The answer carries the state of another request."
+
+
+class ResponseUriMismatch(IdentityError):
+    code = "response_uri_mismatch"
+    message = "The answer was posted to another request's address."
+
+
+class VpTokenInvalid(IdentityError):
+    code = "vp_token_invalid"
+    message = "The vp_token is not an object of presentations by query id."
+
+
+class UnknownQueryId(IdentityError):
+    code = "unknown_query_id"
+    message = "The vp_token answers a query that was not made."
+
+
+class CredentialMissing(IdentityError):
+    code = "credential_missing"
+    message = "The vp_token lacks a credential that was asked for."
+
+
+class TooManyPresentations(IdentityError):
+    code = "too_many_presentations"
+    message = "The vp_token has several presentations where one was asked for."
+
+
+class CredentialRepeated(IdentityError):
+    code = "credential_repeated"
+    message = "One credential is presented twice."
+
+
+class VctNotAsked(IdentityError):
+    code = "vct_not_asked"
+    message = "The credential is of another type than the query asks for."
+
+
+class ClaimMissing(IdentityError):
+    code = "claim_missing"
+    message = "The presentation lacks a claim, or a value of it, that the query asks for."
+
+
+class ArrayNotWhole(IdentityError):
+    code = "array_not_whole"
+    message = "The credential lets items of an array be withheld, so that its months cannot be told."
+
+
+class HolderMismatch(IdentityError):
+    code = "holder_mismatch"
+    message = "The credentials are bound to different holder keys."
+
+
+class ClientIdMismatch(AudienceMismatch):
+    code = "client_id_mismatch"
+    message = "The presentation or request is for another verifier's client identifier."
+
+
+class CredentialRevoked(IdentityError):
+    code = "credential_revoked"
+    message = "The issuer has revoked the credential."
+
+
+class CredentialSuspended(IdentityError):
+    code = "credential_suspended"
+    message = "The issuer has suspended the credential."
+
+
+# OpenID4VP
+
+
+class RequestObjectInvalid(IdentityError):
+    code = "request_object_invalid"
+    message = "Not a request for a vp_token by direct_post."
+
+
+class ResponseInvalid(IdentityError):
+    code = "response_invalid"
+    message = "Not an authorization response."
+
+
+class EncryptedResponseNotAsked(IdentityError):
+    code = "encrypted_response_not_asked"
+    message = "The response is encrypted, which was not asked for."
+
+
+class CannotPresent(IdentityError):
+    code = "cannot_present"
+    message = "The wallet holds no credentials that answer the query."

@@ -1,0 +1,92 @@
+"""A small scriptable wallet: it picks the credentials that answer a request and shows no more than is asked."""
+
+import hashlib
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from identity.dcql import CredentialQuery, DcqlQuery, select_claims
+from identity.disclosures import disclose_claims
+from identity.encoding import JsonObject, encode_base64url, encode_json, parse_json_object
+from identity.errors import CannotPresent, ClaimMissing, VctNotAsked
+from identity.jws import parse_jws, sign_jws
+from identity.keys import PublicKey, SigningKey, parse_public_jwk
+from identity.openid4vp import RequestObject
+from identity.sd_jwt import KEY_BINDING_TYP, issuer_jwt_of, select_disclosures
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Held:
+    sd_jwt: str
+    vct: str
+    holder: PublicKey | None
+    claims: JsonObject
+
+
+def present(
+    *, request: RequestObject, credentials: Sequence[str], key: SigningKey, now_ms: int
+) -> Mapping[str, list[str]]:
+    """The vp_token that answers `request` from `credentials` (SD-JWTs; those bound to another key than `key` stay out).
+
+    Of several ways to answer it takes the first that it can (OpenID4VP 1.0, section 6.4); what is optional it leaves
+    out. One credential answers at most one query. Raises CannotPresent when the wallet holds too little.
+    """
+    held = [one for one in map(_read, credentials) if one.holder == key.public]
+    for ids in _ways_to_answer(request.query):
+        chosen = _choose([query for query in request.query.credentials if query.id in ids], held)
+        if not chosen:
+            continue
+        return {
+            id: [
+                add_key_binding(sd_jwt, nonce=request.nonce, audience=request.client_id, key=key, now_ms=now_ms)
+                for sd_jwt in presented
+            ]
+            for id, presented in chosen.items()
+        }
+    raise CannotPresent
+
+
+def add_key_binding(sd_jwt: str, *, nonce: str, audience: str, key: SigningKey, now_ms: int) -> str:
+    """Appends a key binding JWT (RFC 9901, section 4.3) over exactly the disclosures of `sd_jwt`."""
+    payload = {
+        "aud": audience,
+        "iat": now_ms // 1000,
+        "nonce": nonce,
+        "sd_hash": encode_base64url(hashlib.sha256(sd_jwt.encode("ascii")).digest()),
+    }
+    return sd_jwt + sign_jws({"typ": KEY_BINDING_TYP}, encode_json(payload), key)
+
+
+def _read(sd_jwt: str) -> _Held:
+    """The wallet trusted its issuer when it took the credential, so nothing is verified here."""
+    payload = parse_json_object(parse_jws(issuer_jwt_of(sd_jwt)).payload)
+    claims, _ = disclose_claims(payload, sd_jwt.split("~")[1:-1])
+    confirmation = payload.get("cnf")
+    holder = parse_public_jwk(confirmation.get("jwk")) if isinstance(confirmation, dict) else None
+    return _Held(sd_jwt=sd_jwt, vct=str(payload.get("vct")), holder=holder, claims=claims)
+
+
+def _ways_to_answer(query: DcqlQuery) -> list[set[str]]:
+    """Sets of query ids that answer the query, by the verifier's preference."""
+    return [set().union(*options) for options in itertools.islice(itertools.product(*query.required_options), 256)]
+
+
+def _choose(queries: Sequence[CredentialQuery], held: Sequence[_Held]) -> dict[str, list[str]] | None:
+    unused = list(held)
+    chosen: dict[str, list[str]] = {}
+    for query in queries:
+        answers = [(one, names) for one in unused if (names := _names_to_disclose(query, one)) is not None]
+        if not answers:
+            return None
+        taken = answers if query.multiple else answers[:1]
+        for one, _ in taken:
+            unused.remove(one)
+        chosen[query.id] = [select_disclosures(one.sd_jwt, names) for one, names in taken]
+    return chosen
+
+
+def _names_to_disclose(query: CredentialQuery, one: _Held) -> list[str] | None:
+    try:
+        return list(select_claims(query, one.vct, one.claims))
+    except (VctNotAsked, ClaimMissing):
+        return None

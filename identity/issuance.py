@@ -1,0 +1,42 @@
+"""An institution issues a credential of one of our types to a holder's key."""
+
+import secrets
+from collections.abc import Callable, Mapping
+
+from identity.credential_types.types import CredentialType
+from identity.encoding import JsonValue
+from identity.keys import PublicKey, SigningKey
+from identity.sd_jwt import issue_sd_jwt
+from identity.status_list import StatusReference
+
+
+def issue_credential(
+    *,
+    type: CredentialType,
+    claims: Mapping[str, JsonValue],
+    holder: PublicKey,
+    key: SigningKey,
+    now_ms: int,
+    expires_at_ms: int | None,
+    status: StatusReference | None,
+    random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+) -> str:
+    """An SD-JWT VC bound to `holder`, in which every claim of the type is disclosable by itself.
+
+    Arrays are disclosed whole, so that no month can be left out. Times are UTC milliseconds and are written in whole
+    seconds. Raises ClaimsDoNotFit unless `claims` are all that the type's schema requires and no more.
+    """
+    type.verify_claims(claims)
+    envelope: dict[str, JsonValue] = {
+        "iss": key.did,
+        "iat": now_ms // 1000,
+        "vct": type.vct,
+        "cnf": {"jwk": holder.jwk},
+    }
+    if expires_at_ms is not None:
+        envelope["exp"] = expires_at_ms // 1000
+    if status is not None:
+        envelope["status"] = status.to_claim()
+    return issue_sd_jwt(
+        claims={**envelope, **claims}, disclosable=frozenset(claims), key=key, random_bytes=random_bytes
+    )

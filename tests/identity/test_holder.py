@@ -1,0 +1,111 @@
+from typing import Any
+
+import pytest
+
+from identity.dcql import parse_dcql_query
+from identity.errors import CannotPresent
+from identity.keys import SigningKey
+from identity.sd_jwt import issue_sd_jwt
+
+MOBILE_MONEY = "urn:credence:mobile-money:1"
+GIG_INCOME = "urn:credence:gig-income:1"
+
+
+def disclosure_count(presentation: str) -> int:
+    return presentation.count("~") - 1
+
+
+def queried(*credentials: dict[str, Any], **members: Any) -> Any:
+    return parse_dcql_query({"credentials": list(credentials), **members})
+
+
+def asking(id: str, vct: str, *names: str, **members: Any) -> dict[str, Any]:
+    claims = [{"id": name, "path": [name]} for name in names or ("currency",)]
+    return {"id": id, "format": "dc+sd-jwt", "meta": {"vct_values": [vct]}, "claims": claims, **members}
+
+
+def test_no_more_is_disclosed_than_is_asked(scene: Any) -> None:
+    request = scene.request(scene.query(claims=["currency"]))
+    (presentation,) = scene.present(request, scene.credential())["c0"]
+    assert disclosure_count(presentation) == 1
+    assert scene.verify({"c0": [presentation]}, request).credentials[0].claims == {"currency": "KES"}
+
+
+def test_the_first_credential_that_answers_is_shown(scene: Any) -> None:
+    request = scene.request(
+        queried(asking("c0", MOBILE_MONEY) | {"claims": [{"path": ["currency"], "values": ["UGX"]}]})
+    )
+    ugandan = scene.credential(claims={**scene.claims("mobile-money"), "currency": "UGX"})
+    vp_token = scene.present(request, scene.credential("gig-income"), scene.credential(), ugandan)
+    assert vp_token["c0"][0].startswith(ugandan.split("~")[0])
+
+
+def test_the_preferred_claim_set_is_shown(scene: Any) -> None:
+    query = queried(asking("c0", MOBILE_MONEY, "currency", "in_n", claim_sets=[["currency"], ["currency", "in_n"]]))
+    request = scene.request(query)
+    vp_token = scene.present(request, scene.credential())
+    assert disclosure_count(vp_token["c0"][0]) == 1
+    assert scene.verify(vp_token, request).credentials[0].claims == {"currency": "KES"}
+
+
+def test_the_first_set_of_credentials_that_is_held_is_shown_and_nothing_optional(scene: Any) -> None:
+    query = queried(
+        asking("mobile", MOBILE_MONEY),
+        asking("gig", GIG_INCOME),
+        asking("airtime", "urn:credence:airtime:1"),
+        credential_sets=[{"options": [["mobile"], ["gig"]]}, {"options": [["airtime"]], "required": False}],
+    )
+    request = scene.request(query)
+    mobile, gig, airtime = (scene.credential(name) for name in ("mobile-money", "gig-income", "airtime"))
+    assert scene.present(request, airtime, gig, mobile).keys() == {"mobile"}
+    vp_token = scene.present(request, airtime, gig)
+    assert vp_token.keys() == {"gig"}
+    assert scene.verify(vp_token, request).credentials[0].vct == GIG_INCOME
+    with pytest.raises(CannotPresent):
+        scene.present(request, airtime)
+
+
+def test_one_credential_answers_one_query(scene: Any) -> None:
+    request = scene.request(scene.query(MOBILE_MONEY, MOBILE_MONEY))
+    with pytest.raises(CannotPresent):
+        scene.present(request, scene.credential())
+    vp_token = scene.present(request, scene.credential(), scene.credential())
+    assert len(scene.verify(vp_token, request).credentials) == 2
+
+
+def test_a_query_for_several_gets_all_that_answer(scene: Any) -> None:
+    request = scene.request(scene.query(multiple=True))
+    vp_token = scene.present(request, scene.credential(), scene.credential("gig-income"), scene.credential())
+    assert len(vp_token["c0"]) == 2
+
+
+def test_a_credential_bound_to_another_key_stays_in_the_wallet(scene: Any) -> None:
+    request = scene.request()
+    with pytest.raises(CannotPresent):
+        scene.present(request, scene.credential(holder=SigningKey.generate().public))
+
+
+def test_a_wallet_with_too_little_presents_nothing(scene: Any) -> None:
+    request = scene.request(scene.query(MOBILE_MONEY, GIG_INCOME))
+    for credentials in ([], [scene.credential()], [scene.credential("airtime")]):
+        with pytest.raises(CannotPresent):
+            scene.present(request, *credentials)
+
+
+def test_a_query_of_optional_parts_alone_is_answered_by_nothing(scene: Any) -> None:
+    query = queried(asking("c0", MOBILE_MONEY), credential_sets=[{"options": [["c0"]], "required": False}])
+    with pytest.raises(CannotPresent):
+        scene.present(scene.request(query), scene.credential())
+
+
+def test_a_holder_key_may_be_written_with_more_members_than_we_write(scene: Any) -> None:
+    claims = {
+        "iss": scene.issuer.did,
+        "iat": scene.now_ms // 1000,
+        "vct": MOBILE_MONEY,
+        "cnf": {"jwk": {**scene.holder.public.jwk, "alg": "ES256", "use": "sig"}},
+        **scene.claims("mobile-money"),
+    }
+    sd_jwt = issue_sd_jwt(claims=claims, disclosable=(), key=scene.issuer, random_bytes=bytes)
+    request = scene.request()
+    assert scene.verify(scene.present(request, sd_jwt), request).holder == scene.holder.public

@@ -1,0 +1,40 @@
+"""Trusted issuers: who, for which type, and when."""
+
+import pytest
+
+from identity.errors import IssuerNotTrusted
+from identity.trust import TrustedIssuer, TrustedIssuers
+
+BANK, TELCO = "did:jwk:bank", "did:jwk:telco"
+MONEY, AIRTIME = "urn:credence:mobile-money:1", "urn:credence:airtime:1"
+FIRST = TrustedIssuer(did=TELCO, vct=MONEY, valid_from_ms=100, valid_to_ms=200)
+LATER = TrustedIssuer(did=TELCO, vct=MONEY, valid_from_ms=300)
+TRUSTED = TrustedIssuers((FIRST, LATER, TrustedIssuer(did=BANK, vct=AIRTIME, valid_from_ms=0)))
+
+
+@pytest.mark.parametrize(("now_ms", "entry"), [(100, FIRST), (199, FIRST), (300, LATER), (10**15, LATER)])
+def test_the_entry_that_holds_now_is_returned(now_ms: int, entry: TrustedIssuer) -> None:
+    assert TRUSTED.require(TELCO, MONEY, now_ms) is entry
+
+
+@pytest.mark.parametrize(
+    ("did", "vct", "now_ms"),
+    [
+        (TELCO, MONEY, 99),
+        (TELCO, MONEY, 200),
+        (TELCO, MONEY, 299),
+        (TELCO, AIRTIME, 150),
+        (BANK, MONEY, 150),
+        (TELCO.upper(), MONEY, 150),
+        (TELCO + "#0", MONEY, 150),
+        ("", "", 150),
+    ],
+)
+def test_anyone_else_or_at_another_time_is_refused(did: str, vct: str, now_ms: int) -> None:
+    with pytest.raises(IssuerNotTrusted):
+        TRUSTED.require(did, vct, now_ms)
+
+
+def test_nobody_is_trusted_by_default() -> None:
+    with pytest.raises(IssuerNotTrusted):
+        TrustedIssuers(()).require(TELCO, MONEY, 150)
