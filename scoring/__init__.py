@@ -1,0 +1,1 @@
+"""Schema to features to scorecard to score, and the privacy that training it spends."""

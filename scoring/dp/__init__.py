@@ -1,0 +1,1 @@
+"""Differential privacy: the sampler, the accounting, the noised releases and the privacy ledger."""

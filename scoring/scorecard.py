@@ -1,0 +1,271 @@
+"""The additive scorecard: cells to bins to integer points to a score, exact to explain and to repeat.
+
+Field convention: points = 600 + (20 / ln 2) (ln odds - ln 30), odds good to bad; a score is the sum of the offset
+and one integer an input, clamped to 300-850. Everything here is integers, so that two machines agree to the bit.
+"""
+
+import hashlib
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import rfc8785
+
+from scoring.errors import InputProtected, InputUnsourced, ScorecardInvalid
+from scoring.features import Features
+from scoring.reasons import (
+    MISSING,
+    NOTHING_PRESENTED,
+    ONLY_STALE,
+    REFER_COVERAGE,
+    TOO_LITTLE,
+    Reason,
+    reason_code,
+    reason_text,
+)
+from scoring.schema import Schema
+
+PDO = 20
+"""Points that double the odds."""
+BASE_POINTS = 600
+BASE_ODDS = 30
+"""Good to bad at BASE_POINTS."""
+MIN_POINTS, MAX_POINTS = 300, 850
+MAX_TABLE_POINTS = 100_000
+MAX_REASONS = 4
+MILLION = 1_000_000
+
+Outcome = Literal["scored", "unscorable", "refer"]
+
+_ROOT_BITS = 64
+
+
+def _twentieth_root(exponent: int) -> int:
+    """floor(2^(exponent/20) 2^64), by bisection in integers."""
+    target = 1 << (exponent + PDO * _ROOT_BITS)
+    low, high = 1 << _ROOT_BITS, 1 << (_ROOT_BITS + 1)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if middle**PDO <= target else (low, middle)
+    return low
+
+
+_ROOTS = tuple(_twentieth_root(exponent) for exponent in range(PDO))
+
+
+def points_of_log_odds(log_odds: float) -> float:
+    """Unrounded points of natural log good:bad odds, for training."""
+    return BASE_POINTS + PDO / math.log(2) * (log_odds - math.log(BASE_ODDS))
+
+
+def pd_ppm_of_points(points: int) -> int:
+    """Probability of default in millionths of unclamped points: 10^6 / (1 + 30 2^((points-600)/20)), half up.
+
+    Whole powers of two are exact and the twentieth roots carry 64 bits, in integers throughout. More than 60
+    doublings away from the base the answer is 0 or 10^6 whatever the distance.
+    """
+    doublings, twentieths = divmod(min(max(points - BASE_POINTS, -60 * PDO), 60 * PDO), PDO)
+    one = 1 << (_ROOT_BITS + 60)
+    odds = BASE_ODDS * _ROOTS[twentieths] << (60 + doublings)
+    return (2 * MILLION * one + one + odds) // (2 * (one + odds))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PointsTable:
+    """One model input: the bin and the points of each public cell; cells of one bin have the same points."""
+
+    feature: str
+    reason: str
+    bins: tuple[int, ...]
+    points: tuple[int, ...]
+
+
+def points_table(schema: Schema, feature: str, *, bins: tuple[int, ...], points: tuple[int, ...]) -> PointsTable:
+    """A table with the reason code that the registry gives its feature."""
+    if feature not in schema.position:
+        raise ScorecardInvalid
+    column = schema.columns[schema.position[feature]]
+    return PointsTable(feature=feature, reason=reason_code(schema, column), bins=bins, points=points)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Band:
+    """A band and the least points it takes."""
+
+    name: str
+    from_points: int
+
+
+BANDS = (
+    Band(name="A", from_points=600),
+    Band(name="B", from_points=575),
+    Band(name="C", from_points=550),
+    Band(name="D", from_points=525),
+    Band(name="E", from_points=MIN_POINTS),
+)
+"""The default cut-offs: at them 1 in 31, 14, 6.3, 3.2 is bad; below D, E."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thresholds:
+    """Least share of the model's inputs present, in millionths: below `unscorable` no score, below `refer` a person."""
+
+    unscorable_below_ppm: int = 100_000
+    refer_below_ppm: int = 250_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coverage:
+    """How much of what the model looks at was there, and from which credential types."""
+
+    features_present: int
+    features_total: int
+    credential_types: tuple[str, ...]
+    stale_types: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """A score. `points` are clamped; `pd_ppm` is of the unclamped points; both and the band are None if unscorable."""
+
+    outcome: Outcome
+    points: int | None
+    pd_ppm: int | None
+    band: str | None
+    reasons: tuple[Reason, ...]
+    coverage: Coverage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scorecard:
+    """A model: one points table an input and an offset, over a schema.
+
+    Raises on construction: InputProtected, InputUnsourced, ReasonUnknown, ScorecardInvalid.
+    """
+
+    schema: Schema
+    tables: tuple[PointsTable, ...]
+    offset: int
+    bands: tuple[Band, ...] = BANDS
+    thresholds: Thresholds = Thresholds()
+
+    def __post_init__(self) -> None:
+        names = [table.feature for table in self.tables]
+        if not names or len(set(names)) != len(names) or abs(self.offset) > MAX_TABLE_POINTS:
+            raise ScorecardInvalid
+        for table in self.tables:
+            self._check_table(table)
+        cuts = [band.from_points for band in self.bands]
+        if not cuts or cuts != sorted(set(cuts), reverse=True) or cuts[-1] != MIN_POINTS:
+            raise ScorecardInvalid("The bands do not cover the scale from the top down.")
+        if not 0 <= self.thresholds.unscorable_below_ppm <= self.thresholds.refer_below_ppm <= MILLION:
+            raise ScorecardInvalid("The coverage thresholds are out of order.")
+
+    def _check_table(self, table: PointsTable) -> None:
+        if table.feature not in self.schema.position:
+            raise ScorecardInvalid
+        column = self.schema.columns[self.schema.position[table.feature]]
+        if column.protected:
+            raise InputProtected
+        if not column.sourced:
+            raise InputUnsourced
+        reason_text(table.reason)
+        if not len(table.bins) == len(table.points) == column.cells.count:
+            raise ScorecardInvalid
+        points_of_bin = dict(zip(table.bins, table.points, strict=True))
+        if [points_of_bin[bin_] for bin_ in table.bins] != list(table.points):
+            raise ScorecardInvalid("Cells of one bin have different points.")
+        if sorted(points_of_bin) != list(range(len(points_of_bin))):
+            raise ScorecardInvalid("Bins are not numbered from zero.")
+        if max(map(abs, table.points)) > MAX_TABLE_POINTS:
+            raise ScorecardInvalid("Points are out of range.")
+
+    @cached_property
+    def _inputs(self) -> tuple[tuple[PointsTable, int, int, int], ...]:
+        """Of each table: itself, its column's position, the column's absent cell, its best points."""
+        columns = self.schema.columns
+        positions = [self.schema.position[table.feature] for table in self.tables]
+        return tuple(
+            (table, position, columns[position].cells.absent, max(table.points))
+            for table, position in zip(self.tables, positions, strict=True)
+        )
+
+    @cached_property
+    def points_digest(self) -> bytes:
+        """SHA-256, 32 bytes, over what decides the points and nothing else: schema, offset, bins and points."""
+        canonical = rfc8785.dumps(
+            {
+                "schema": self.schema.digest.hex(),
+                "offset": self.offset,
+                "inputs": [{"name": t.feature, "bins": list(t.bins), "points": list(t.points)} for t in self.tables],
+            }
+        )
+        return hashlib.sha256(b"credence/points/v1\0" + canonical).digest()
+
+    def unclamped_points(self, features: Features) -> int:
+        """Offset plus the points of each input's cell."""
+        return self.offset + sum(table.points[features.cells[position]] for table, position, _, _ in self._inputs)
+
+    def band_of(self, points: int) -> str:
+        """The band of clamped points."""
+        return next(band.name for band in self.bands if points >= band.from_points)
+
+    def score(self, features: Features) -> Score:
+        """Score a person: pure, total over the features of the scorecard's own schema."""
+        present = sum(features.cells[position] != absent for _, position, absent, _ in self._inputs)
+        coverage = Coverage(
+            features_present=present,
+            features_total=len(self.tables),
+            credential_types=features.credential_types,
+            stale_types=features.stale_types,
+        )
+        covered_ppm = present * MILLION // len(self.tables)
+        if present == 0 or covered_ppm < self.thresholds.unscorable_below_ppm:
+            why = TOO_LITTLE if present else ONLY_STALE if features.stale_types else NOTHING_PRESENTED
+            return Score(
+                outcome="unscorable",
+                points=None,
+                pd_ppm=None,
+                band=None,
+                reasons=(Reason(code=why, text=reason_text(why)),),
+                coverage=coverage,
+            )
+        unclamped = self.unclamped_points(features)
+        points = min(max(unclamped, MIN_POINTS), MAX_POINTS)
+        reasons = self.reasons_of(features)
+        outcome: Outcome = "scored"
+        if covered_ppm < self.thresholds.refer_below_ppm:
+            outcome = "refer"
+            reasons = (Reason(code=REFER_COVERAGE, text=reason_text(REFER_COVERAGE)), *reasons)
+        return Score(
+            outcome=outcome,
+            points=points,
+            pd_ppm=pd_ppm_of_points(unclamped),
+            band=self.band_of(points),
+            reasons=reasons[:MAX_REASONS],
+            coverage=coverage,
+        )
+
+    def reasons_of(self, features: Features) -> tuple[Reason, ...]:
+        """At most four reasons, most points lost first; ties go to the input that stands first.
+
+        An input's loss is its distance from its best bin, exactly its part of the distance of the whole. Losses
+        of inputs that share a code are summed, and those of absent inputs share one code.
+        """
+        lost: dict[str, int] = {}
+        largest: dict[str, tuple[int, str]] = {}
+        for table, position, absent, best in self._inputs:
+            cell = features.cells[position]
+            loss = best - table.points[cell]
+            if loss == 0:
+                continue
+            code = MISSING if cell == absent else table.reason
+            lost[code] = lost.get(code, 0) + loss
+            if code not in largest or loss > largest[code][0]:
+                largest[code] = (loss, table.feature)
+        ranked = sorted(lost, key=lambda code: -lost[code])[:MAX_REASONS]
+        return tuple(
+            Reason(code=code, text=reason_text(code), feature=largest[code][1], points_lost=lost[code])
+            for code in ranked
+        )

@@ -1,0 +1,140 @@
+"""Train a scorecard on a population: the ledger first, then the fit, then the artifact."""
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from scoring.artifact import Artifact, load_artifact, write_artifact
+from scoring.card import DataKind, LedgerReference, ModelCard, Privacy
+from scoring.dp.accounting import budget_rho_e12
+from scoring.dp.ledger import Ledger
+from scoring.dp.mechanisms import Releases
+from scoring.dp.reuse import inputs_mac
+from scoring.dp.sampler import Sampler, SystemSampler
+from scoring.errors import (
+    ArtifactExists,
+    ArtifactInvalid,
+    BudgetExceeded,
+    InputUnsourced,
+    PrivacyParametersInvalid,
+)
+from scoring.fitting import ALGORITHM, Progress, fit_scorecard, no_progress, read_records
+from scoring.rows import Row
+from scoring.schema import Schema
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingParameters:
+    """What a training may spend and use: (epsilon_micro / 10^6, delta_e12 / 10^12), at most `row_cap` rows.
+
+    Raises PrivacyParametersInvalid; delta must be below 1 / row_cap, and 1 / (10 row_cap) is the better habit.
+    """
+
+    epsilon_micro: int
+    delta_e12: int
+    row_cap: int
+
+    def __post_init__(self) -> None:
+        budget_rho_e12(self.epsilon_micro, self.delta_e12)
+        if not 1 <= self.row_cap <= 10**9 or self.delta_e12 * self.row_cap >= 10**12:
+            raise PrivacyParametersInvalid
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """An artifact and where it lies; `reused` if the ledger knew its inputs and nothing was spent."""
+
+    artifact: Artifact
+    directory: Path
+    reused: bool
+
+
+def train_scorecard(
+    load_rows: Callable[[], Sequence[Row]],
+    schema: Schema,
+    *,
+    parameters: TrainingParameters,
+    population: str,
+    data_kind: DataKind,
+    ledger: Ledger,
+    reuse_key: bytes,
+    out: Path,
+    now_ms: int,
+    sampler: Sampler | None = None,
+    random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+    device: str = "cpu",
+    progress: Progress = no_progress,
+) -> Trained:
+    """Train on a population whose budget stands in the ledger, and write the artifact to `out`.
+
+    1. a charge that the budget does not cover is refused before a row is read, unless the ledger holds an artifact
+    of these very parameters, 2. the same rows, schema and parameters give that artifact, uncharged, 3. the charge
+    is durable before any noise is drawn, and stands whatever happens after, 4. the artifact is written and recorded.
+    Raises BudgetExceeded, PopulationUnknown, RowInvalid, ColumnMissing, ValueInvalid, InputUnsourced,
+    ArtifactExists, NoiseNotFromSystem where a sampler for tests was injected.
+    """
+    if not schema.inputs:
+        raise InputUnsourced
+    sampler = sampler or SystemSampler()
+    rho_e12 = budget_rho_e12(parameters.epsilon_micro, parameters.delta_e12)
+    public: dict[str, object] = {
+        "algorithm": ALGORITHM,
+        "sampler": sampler.source,
+        "schema": schema.digest.hex(),
+        **vars(parameters),
+    }
+    if not ledger.load_account(population).covers(rho_e12) and not ledger.has_artifact(population, public):
+        raise BudgetExceeded
+
+    rows = load_rows()
+    columns = [schema.label, *([schema.person] if schema.person else []), *(one.name for one in schema.features)]
+    mac = inputs_mac(reuse_key, parameters={**public, "population": population}, columns=columns, rows=rows)
+    reused = _load_recorded(ledger, mac, out)
+    if reused is not None:
+        return Trained(artifact=reused, directory=out, reused=True)
+    if out.exists():
+        raise ArtifactExists
+    records = read_records(schema, rows, device=device, progress=progress)
+
+    charge = ledger.append_charge(population, rho_e12=rho_e12, purpose="train", parameters=public, now_ms=now_ms)
+    releases = Releases(sampler=sampler, charged_rho_e12=rho_e12, rows_per_person=schema.rows_per_person)
+    scorecard = fit_scorecard(
+        schema, records, releases, row_cap=parameters.row_cap, random_bytes=random_bytes, progress=progress
+    )
+    card = ModelCard(
+        name=schema.name,
+        created_at_ms=now_ms,
+        data_kind=data_kind,
+        population=population,
+        privacy=Privacy(
+            epsilon_micro=parameters.epsilon_micro,
+            delta_e12=parameters.delta_e12,
+            rows_per_person=schema.rows_per_person,
+            institutions=1,
+            sampler=sampler.source,
+            mechanisms=releases.list_mechanisms(),
+            ledger=(LedgerReference(id=str(charge.seq), sha256=charge.sha256),),
+        ),
+        limits=(f"At most {parameters.row_cap} rows were used.", "Discrimination and calibration were not released."),
+    )
+    artifact = write_artifact(out, scorecard=scorecard, card=card)
+    ledger.append_artifact(
+        charge, inputs_mac=mac, digest=artifact.digest.hex(), directory=str(out.resolve()), now_ms=now_ms
+    )
+    return Trained(artifact=artifact, directory=out, reused=False)
+
+
+def _load_recorded(ledger: Ledger, mac: str, out: Path) -> Artifact | None:
+    """The artifact that the ledger has of these inputs, at `out`; None where there is none, or it does not load."""
+    recorded = ledger.find_artifact(mac)
+    if recorded is None:
+        return None
+    try:
+        digest = bytes.fromhex(recorded.digest)
+        artifact = load_artifact(Path(recorded.directory), expected_digest=digest)
+    except (ArtifactInvalid, ValueError):
+        return None
+    if out.resolve() != Path(recorded.directory):
+        artifact = write_artifact(out, scorecard=artifact.scorecard, card=artifact.card)
+    return artifact

@@ -1,0 +1,412 @@
+"""The artifact: what is written loads; nothing missing, altered, unknown or unstated does."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rfc8785
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load, save
+
+from scoring.artifact import load_artifact, write_artifact
+from scoring.card import ModelCard
+from scoring.errors import (
+    ArtifactAltered,
+    ArtifactExists,
+    ArtifactIncomplete,
+    ArtifactUnknownFile,
+    ArtifactUnwritten,
+    CardInvalid,
+    InputProtected,
+    InputUnsourced,
+    NoiseNotFromSystem,
+    PrivacyUnstated,
+    ReasonUnknown,
+    SchemaMismatch,
+    ScorecardInvalid,
+    ScoringError,
+    WeightsInvalid,
+)
+from scoring.scorecard import Scorecard
+
+FILES = ("weights.safetensors", "card.json", "schema.toml", "MANIFEST.json")
+
+
+@pytest.fixture
+def directory(tmp_path: Path, small_scorecard: Scorecard, model_card: ModelCard) -> Path:
+    write_artifact(tmp_path / "model", scorecard=small_scorecard, card=model_card)
+    return tmp_path / "model"
+
+
+def seal(directory: Path) -> None:
+    """Write the manifest anew, as somebody would who altered a file and knows the format."""
+    names = [name for name in FILES[:3] if (directory / name).exists()]
+    hashes = {name: hashlib.sha256((directory / name).read_bytes()).hexdigest() for name in names}
+    digest = hashlib.sha256(b"credence/artifact/v1\0" + rfc8785.dumps(dict(hashes))).hexdigest()
+    (directory / "MANIFEST.json").write_bytes(rfc8785.dumps({"v": 1, "files": dict(hashes), "digest": digest}))
+
+
+def alter_card(directory: Path, change: Callable[[dict], None]) -> None:
+    card = json.loads((directory / "card.json").read_bytes())
+    change(card)
+    (directory / "card.json").write_bytes(rfc8785.dumps(card))
+    seal(directory)
+
+
+def alter_tensors(directory: Path, change: Callable[[dict], None]) -> None:
+    tensors = load((directory / "weights.safetensors").read_bytes())
+    change(tensors)
+    (directory / "weights.safetensors").write_bytes(save(tensors))
+    seal(directory)
+
+
+def test_what_is_written_is_what_loads(directory: Path, small_scorecard: Scorecard, model_card: ModelCard) -> None:
+    artifact = load_artifact(directory)
+    assert artifact.scorecard == small_scorecard
+    assert artifact.card == model_card
+    assert artifact.card_json == (directory / "card.json").read_bytes()
+    assert load_artifact(directory, expected_digest=artifact.digest) == artifact
+    manifest = json.loads((directory / "MANIFEST.json").read_bytes())
+    assert manifest["digest"] == artifact.digest.hex()
+    seal(directory)
+    assert json.loads((directory / "MANIFEST.json").read_bytes()) == manifest
+
+
+def test_the_card_is_integers_and_says_what_a_claim_needs(directory: Path) -> None:
+    text = (directory / "card.json").read_text()
+    card = json.loads(text, parse_float=pytest.fail)
+    assert (card["privacy"]["epsilon_micro"], card["privacy"]["delta_e12"]) == (1_000_000, 1_000_000)
+    assert card["scaling"]["pdo"] == 20
+    assert card["inputs"][0] == {"name": "income", "reason": "R00"}
+
+
+def test_writing_is_repeatable(
+    tmp_path: Path, directory: Path, small_scorecard: Scorecard, model_card: ModelCard
+) -> None:
+    again = write_artifact(tmp_path / "again", scorecard=small_scorecard, card=model_card)
+    assert again == load_artifact(directory)
+
+
+def test_any_altered_byte_is_refused(directory: Path) -> None:
+    """Every bit position is not needed: every byte of every file, with one bit of it flipped."""
+    tried = 0
+    for name in FILES:
+        data = (directory / name).read_bytes()
+        for at in range(len(data)):
+            (directory / name).write_bytes(data[:at] + bytes([data[at] ^ (1 << at % 8)]) + data[at + 1 :])
+            with pytest.raises(ArtifactAltered):
+                load_artifact(directory)
+            tried += 1
+        (directory / name).write_bytes(data)
+    assert tried > 3_000
+    assert load_artifact(directory)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_bytes_added_or_cut_are_refused(directory: Path, name: str) -> None:
+    data = (directory / name).read_bytes()
+    for altered in (data + b"\n", b" " + data, data[:-1], b""):
+        (directory / name).write_bytes(altered)
+        with pytest.raises(ArtifactAltered):
+            load_artifact(directory)
+
+
+def test_another_digest_than_expected_is_refused(directory: Path) -> None:
+    with pytest.raises(ArtifactAltered):
+        load_artifact(directory, expected_digest=bytes(32))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_refused(directory: Path, name: str) -> None:
+    (directory / name).unlink()
+    with pytest.raises(ArtifactIncomplete):
+        load_artifact(directory)
+    if name != "MANIFEST.json":
+        seal(directory)
+        with pytest.raises(ArtifactIncomplete):
+            load_artifact(directory)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_link_in_place_of_a_file_is_refused(directory: Path, name: str) -> None:
+    (directory / name).rename(directory.parent / name)
+    (directory / name).symlink_to(directory.parent / name)
+    with pytest.raises(ArtifactIncomplete):
+        load_artifact(directory)
+
+
+def test_a_pipe_in_place_of_a_file_is_refused(directory: Path) -> None:
+    (directory / "card.json").unlink()
+    os.mkfifo(directory / "card.json")
+    with pytest.raises(ArtifactIncomplete):
+        load_artifact(directory)
+
+
+def test_a_directory_in_place_of_a_file_is_refused(directory: Path) -> None:
+    (directory / "card.json").unlink()
+    (directory / "card.json").mkdir()
+    with pytest.raises(ArtifactIncomplete):
+        load_artifact(directory)
+
+
+@pytest.mark.parametrize("name", ["notes.txt", ".hidden", "weights.pt"])
+def test_an_unknown_file_is_refused(directory: Path, name: str) -> None:
+    (directory / name).write_bytes(b"")
+    with pytest.raises(ArtifactUnknownFile):
+        load_artifact(directory)
+
+
+def test_no_directory_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactIncomplete):
+        load_artifact(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        *("epsilon_micro", "delta_e12", "unit", "adjacency", "rows_per_person", "institutions", "accountant"),
+        *("sampler", "mechanisms", "ledger"),
+    ],
+)
+def test_a_card_without_a_part_of_its_privacy_is_refused(directory: Path, member: str) -> None:
+    alter_card(directory, lambda card: card["privacy"].pop(member))
+    with pytest.raises(PrivacyUnstated):
+        load_artifact(directory)
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("epsilon_micro", 0),
+        ("epsilon_micro", -1),
+        ("epsilon_micro", True),
+        ("epsilon_micro", "1000000"),
+        ("epsilon_micro", None),
+        ("epsilon_micro", 1.5),
+        ("delta_e12", 0),
+        ("delta_e12", 10**12),
+        ("rows_per_person", 0),
+        ("institutions", 0),
+        ("unit", "record"),
+        ("adjacency", "replace"),
+        ("accountant", "gdp"),
+        ("mechanisms", []),
+        ("mechanisms", [{"name": "sum"}]),
+        ("mechanisms", {}),
+        ("ledger", []),
+        ("ledger", [{"id": "1", "sha256": "00"}]),
+        ("ledger", [{"id": "1", "sha256": "zz" * 32}]),
+        ("ledger", [{"id": "1", "sha256": "ab" * 32, "extra": 1}]),
+        ("extra", 1),
+    ],
+)
+def test_a_card_that_states_its_privacy_wrongly_is_refused(directory: Path, member: str, value: object) -> None:
+    alter_card(directory, lambda card: card["privacy"].update({member: value}))
+    with pytest.raises(PrivacyUnstated):
+        load_artifact(directory)
+
+
+@pytest.mark.parametrize("privacy", [None, {}, [], "private", 1])
+def test_a_card_without_privacy_is_refused(directory: Path, privacy: object) -> None:
+    alter_card(directory, lambda card: card.update(privacy=privacy))
+    with pytest.raises(PrivacyUnstated):
+        load_artifact(directory)
+    alter_card(directory, lambda card: card.pop("privacy"))
+    with pytest.raises(PrivacyUnstated):
+        load_artifact(directory)
+
+
+@pytest.mark.parametrize("sampler", ["seeded", "none", "OS", "", None])
+def test_noise_that_is_not_the_systems_is_refused(directory: Path, sampler: object) -> None:
+    alter_card(directory, lambda card: card["privacy"].update(sampler=sampler))
+    with pytest.raises(NoiseNotFromSystem):
+        load_artifact(directory)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"v": 2},
+        {"v": True},
+        {"extra": 1},
+        {"name": ""},
+        {"name": "x" * 501},
+        {"created_at": "2026-01-01"},
+        {"created_at": -1},
+        {"data_kind": "real"},
+        {"population": 1},
+        {"limits": "none"},
+        {"limits": [1]},
+        {"schema": {"name": "small"}},
+        {"points_sha256": 1},
+        {"scaling": {}},
+        {"inputs": {}},
+        {"inputs": ["income"]},
+        {"bands": [{"name": "A"}]},
+        {"thresholds": {"unscorable_below_ppm": 0}},
+        {"thresholds": {"unscorable_below_ppm": 0, "refer_below_ppm": 1.5}},
+    ],
+)
+def test_a_card_with_anything_unknown_or_of_the_wrong_type_is_refused(directory: Path, change: dict) -> None:
+    alter_card(directory, lambda card: card.update(change))
+    with pytest.raises(CardInvalid):
+        load_artifact(directory)
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        *("v", "name", "created_at", "data_kind", "population", "limits", "schema", "points_sha256", "scaling"),
+        *("inputs", "bands", "thresholds"),
+    ],
+)
+def test_a_card_without_a_member_is_refused(directory: Path, member: str) -> None:
+    alter_card(directory, lambda card: card.pop(member))
+    with pytest.raises(CardInvalid):
+        load_artifact(directory)
+
+
+@pytest.mark.parametrize(("member", "value"), [("pdo", 21), ("base_points", 601), ("max_points", 900), ("offset", "0")])
+def test_another_scale_is_refused(directory: Path, member: str, value: object) -> None:
+    alter_card(directory, lambda card: card["scaling"].update({member: value}))
+    with pytest.raises(CardInvalid):
+        load_artifact(directory)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda data: data.replace(b'{"bands"', b'{"v":1,"bands"'),
+        lambda data: data.replace(b":", b": ", 1),
+        lambda data: data.replace(b"1000000,", b"1000000.0,", 1),
+        lambda data: data.replace(b"1000000,", b"NaN,", 1),
+        lambda data: b"\xff" + data,
+        lambda data: b"[" * 100_000,
+        lambda data: b"[]",
+        lambda data: b"1" * 5_000,
+    ],
+)
+def test_a_card_that_is_not_canonical_json_is_refused(directory: Path, spoil: Callable[[bytes], bytes]) -> None:
+    data = (directory / "card.json").read_bytes()
+    assert spoil(data) != data
+    (directory / "card.json").write_bytes(spoil(data))
+    seal(directory)
+    with pytest.raises(CardInvalid):
+        load_artifact(directory)
+
+
+def test_another_schema_is_refused(directory: Path) -> None:
+    schema = (directory / "schema.toml").read_bytes()
+    (directory / "schema.toml").write_bytes(schema.replace(b"high = 1000\n", b"high = 1001\n"))
+    seal(directory)
+    with pytest.raises(SchemaMismatch):
+        load_artifact(directory)
+
+
+def test_a_schema_under_which_an_input_is_protected_or_unsourced_is_refused(directory: Path) -> None:
+    original = (directory / "schema.toml").read_bytes()
+    for old, new, error in (
+        (b'source = "urn:test:many:1#/jobs"', b"", InputUnsourced),
+        (b'source = "urn:test:many:1#/jobs"', b'source = "urn:test:many:1#/jobs"\nprotected = true', InputProtected),
+    ):
+        schema = original.replace(old, new)
+        (directory / "schema.toml").write_bytes(schema)
+        digest = hashlib.sha256(b"credence/schema/v1\0" + schema).hexdigest()
+        alter_card(directory, lambda card, digest=digest: card["schema"].update(sha256=digest))
+        with pytest.raises(error):
+            load_artifact(directory)
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        (lambda tensors: tensors.pop("bins/jobs"), WeightsInvalid),
+        (lambda tensors: tensors.update({"points/age": np.zeros(3, np.int32)}), WeightsInvalid),
+        (lambda tensors: tensors.update({"points/jobs": np.zeros(5, np.int64)}), WeightsInvalid),
+        (lambda tensors: tensors.update({"points/jobs": np.zeros(5, np.float32)}), WeightsInvalid),
+        (lambda tensors: tensors.update({"points/jobs": np.zeros((5, 1), np.int32)}), WeightsInvalid),
+        (lambda tensors: tensors.update({"points/jobs": np.zeros(4, np.int32)}), ScorecardInvalid),
+        (lambda tensors: tensors.update({"bins/jobs": np.array([0, 1, 2, 2, 9], np.int32)}), ScorecardInvalid),
+        (lambda tensors: tensors.update({"points/jobs": np.array([-25, 5, 20, 20, 1], np.int32)}), ArtifactAltered),
+    ],
+)
+def test_tables_that_do_not_fit_are_refused(
+    directory: Path, change: Callable[[dict], None], error: type[ScoringError]
+) -> None:
+    alter_tensors(directory, change)
+    with pytest.raises(error):
+        load_artifact(directory)
+
+
+def test_a_reason_outside_the_registry_is_refused(directory: Path) -> None:
+    alter_card(directory, lambda card: card["inputs"][0].update(reason="R999"))
+    with pytest.raises(ReasonUnknown):
+        load_artifact(directory)
+
+
+HEADERS = st.dictionaries(
+    st.sampled_from(["bins/jobs", "points/jobs", "__metadata__"]),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "dtype": st.sampled_from(["I32", "F32", "BF16", "F8_E4M3", "X", 1]),
+            "shape": st.lists(st.integers(-1, 10**20), max_size=3),
+            "data_offsets": st.lists(st.integers(-1, 10**20), max_size=3),
+        },
+    ),
+).map(lambda header: json.dumps(header).encode())
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=100) | HEADERS.map(lambda header: len(header).to_bytes(8, "little") + header + bytes(20)))
+def test_hostile_weights_raise_our_error_only(directory: Path, weights: bytes) -> None:
+    (directory / "weights.safetensors").write_bytes(weights)
+    seal(directory)
+    with pytest.raises(WeightsInvalid):
+        load_artifact(directory)
+
+
+def test_what_would_not_load_is_not_written(tmp_path: Path, small_scorecard: Scorecard, model_card: ModelCard) -> None:
+    seeded = replace(model_card, privacy=replace(model_card.privacy, sampler="seeded"))
+    with pytest.raises(NoiseNotFromSystem):
+        write_artifact(tmp_path / "model", scorecard=small_scorecard, card=seeded)
+    huge = replace(model_card, privacy=replace(model_card.privacy, epsilon_micro=2**60))
+    with pytest.raises(CardInvalid):
+        write_artifact(tmp_path / "model", scorecard=small_scorecard, card=huge)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_overwritten(directory: Path, small_scorecard: Scorecard, model_card: ModelCard) -> None:
+    before = load_artifact(directory)
+    with pytest.raises(ArtifactExists):
+        write_artifact(directory, scorecard=small_scorecard, card=replace(model_card, name="another"))
+    assert load_artifact(directory) == before
+
+
+def test_a_failed_write_leaves_nothing(
+    tmp_path: Path, small_scorecard: Scorecard, model_card: ModelCard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: int) -> None:
+        raise OSError
+
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(ArtifactUnwritten):
+        write_artifact(tmp_path / "model", scorecard=small_scorecard, card=model_card)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_serving_imports_no_training_library() -> None:
+    code = (
+        "import sys; import scoring.artifact, scoring.features, scoring.scorecard;"
+        "print([name for name in ('torch', 'opendp', 'scipy', 'sklearn') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
