@@ -1,0 +1,1 @@
+"""The one room that sees the others: HTTP, SQL, settings, clock."""

@@ -1,0 +1,215 @@
+"""create_app(): builds the rooms once, hands them to the routes, and runs the workers beside them."""
+
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from api.assess import Rooms
+from api.clock import now_ms
+from api.http import audit, auth, log, operations, registry, requests, scores
+from api.http.errors import install_error_handlers
+from api.http.metrics import Metrics
+from api.http.observe import ObserveMiddleware
+from api.http.openapi import describe_app
+from api.http.service import Service
+from api.keystore import Keyring, load_or_create_keyring
+from api.score_document import Trust, TrustedAnchor, TrustedScoreIssuer
+from api.settings import Settings
+from api.store.anchors import AnchorStore, Target
+from api.store.database import migrate, migrate_keystore, open_engine
+from api.store.health import HealthStore
+from api.store.jobs import JobStore, Lease
+from api.store.log import LogStore
+from api.store.requests import RequestStore
+from api.store.scores import ScoreStore
+from api.store.sequencer import Sequencer
+from api.store.status import StatusStore
+from api.store.subjects import SubjectStore
+from api.store.tenants import TenantStore
+from api.workers.anchoring import AnchorPolicy, AnchorRooms, anchor_step
+from api.workers.loop import RecurringStep, WorkerLoop
+from chain.anchor import AnchorClient, create_log, deploy_contract
+from chain.node import load_chain, parse_account_key
+from chain.note import LogSigner, VerifierKey
+from identity.credential_types.types import load_credential_types
+from identity.fetch import GuardedFetcher
+from identity.openid4vp import client_id_of
+from identity.status_list import StatusChecker
+from identity.verifier import Verifier
+from scoring.artifact import load_artifact
+
+MAX_BODY_BYTES = 64 * 1024
+_LEASE_MS = 60_000
+
+
+def create_app(settings: Settings, clock: Callable[[], int] = now_ms) -> FastAPI:
+    """Build the service that `settings` describe; it begins to work with the application's lifespan.
+
+    Raises SettingsError, KeystoreError, ArtifactInvalid or StoreError where it could not work.
+    """
+    settings.var.mkdir(parents=True, exist_ok=True)
+    migrate(settings.database_url)
+    migrate_keystore(settings.keystore_url)
+    engine = open_engine(settings.database_url)
+    keyring = load_or_create_keyring(settings.var / "keys", clock())
+    metrics = Metrics()
+
+    subjects = SubjectStore(
+        engine=engine,
+        keystore=open_engine(settings.keystore_url),
+        master_key=keyring.active("encrypt").secret,
+        mac_key=keyring.active("mac").secret,
+    )
+    request_key = keyring.active("request").signing_key
+    tenants = TenantStore(engine=engine, subjects=subjects)
+    requests_store = RequestStore(engine=engine, audience=client_id_of(request_key), base_url=settings.base_url)
+    log_store = LogStore(
+        engine=engine, signer=LogSigner(name=settings.log_origin, private_key=keyring.active("log").secret)
+    )
+    anchors = AnchorStore(engine=engine)
+    sequencer = Sequencer(
+        engine=engine,
+        requests=requests_store,
+        origin=settings.log_origin,
+        observe_batch=lambda size: metrics.batch_entries.observe(size),
+    )
+    credential_types = load_credential_types()
+    statuses = StatusStore(engine=engine)
+    rooms = Rooms(
+        verifier=Verifier(
+            statuses=StatusChecker(GuardedFetcher(allow_http_origins=settings.allow_http_origins)),
+            types=credential_types,
+        ),
+        artifact=load_artifact(settings.model),
+        attest_key=keyring.active("attest").signing_key,
+        tenants=tenants,
+        subjects=subjects,
+        statuses=statuses,
+        sequencer=sequencer,
+        mac_key=keyring.active("mac").secret,
+        status_list_prefix=f"{settings.base_url}/v1/status-lists/",
+        score_valid_days=settings.score_valid_days,
+    )
+    service = Service(
+        rooms=rooms,
+        clock=clock,
+        base_url=settings.base_url,
+        audience=client_id_of(request_key),
+        log_origin=settings.log_origin,
+        token_key=keyring.active("token").secret,
+        mac_key=keyring.active("mac").secret,
+        request_key=request_key,
+        seal_key=keyring.active("seal").signing_key,
+        credential_types=frozenset(credential_types),
+        tenants=tenants,
+        requests=requests_store,
+        scores=ScoreStore(engine=engine, subjects=subjects),
+        statuses=statuses,
+        log=log_store,
+        anchors=anchors,
+        health=HealthStore(engine=engine),
+        metrics=metrics,
+        load_trust=lambda: trust_of(keyring, settings.log_origin, anchors.load_target()),
+    )
+    workers = WorkerLoop(
+        jobs=JobStore(engine=engine, owner=secrets.token_hex(8)),
+        steps=_worker_steps(settings, keyring, log_store, anchors),
+        clock=clock,
+    )
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        sequencer.start()
+        log_store.append_checkpoint(clock())
+        workers.start()
+        yield
+        workers.stop()
+        sequencer.stop()
+
+    app = FastAPI(title="Credence", lifespan=lifespan, docs_url=None, redoc_url=None, max_body_size=MAX_BODY_BYTES)
+    app.state.service = service
+    app.add_middleware(ObserveMiddleware, metrics=metrics)
+    install_error_handlers(app)
+    for routes in (auth, requests, scores, audit, log, registry, operations):
+        app.include_router(routes.router)
+    describe_app(app)
+    return app
+
+
+def _worker_steps(
+    settings: Settings, keyring: Keyring, log_store: LogStore, anchors: AnchorStore
+) -> dict[str, RecurringStep]:
+    key = keyring.active("anchor").secret
+
+    def open_target() -> Target:
+        chain = load_chain(settings.rpc_url)
+        contract = settings.anchor_contract or deploy_contract(
+            rpc_url=settings.rpc_url, chain_id=chain.chain_id, key=key
+        )
+        log_id = create_log(
+            rpc_url=settings.rpc_url,
+            chain_id=chain.chain_id,
+            contract_address=contract,
+            key=key,
+            origin=settings.log_origin,
+            publishers=[parse_account_key(key).address],
+        )
+        return Target(chain_id=chain.chain_id, contract=contract, log_id=log_id, genesis_hash=chain.genesis_hash)
+
+    def client_for(target: Target) -> AnchorClient:
+        return AnchorClient(
+            rpc_url=settings.rpc_url,
+            chain_id=target.chain_id,
+            contract_address=target.contract,
+            log_id=target.log_id,
+            key=key,
+        )
+
+    anchor_rooms = AnchorRooms(
+        anchors=anchors,
+        log=log_store,
+        policy=AnchorPolicy(
+            confirmations=settings.anchor_confirmations,
+            interval_ms=settings.anchor_interval_ms,
+            resend_after_ms=settings.anchor_resend_after_ms,
+        ),
+        open_target=open_target,
+        client_for=client_for,
+    )
+
+    def run_checkpoint(_lease: Lease, at_ms: int) -> None:
+        log_store.append_checkpoint(at_ms)
+
+    def run_anchor(lease: Lease, at_ms: int) -> None:
+        anchor_step(anchor_rooms, lease, at_ms)
+
+    steps = {
+        "checkpoint": RecurringStep(run=run_checkpoint, every_ms=settings.checkpoint_interval_ms, lease_ms=_LEASE_MS)
+    }
+    if settings.rpc_url:
+        steps["anchor"] = RecurringStep(run=run_anchor, every_ms=settings.anchor_poll_ms, lease_ms=_LEASE_MS)
+    return steps
+
+
+def trust_of(keyring: Keyring, origin: str, target: Target | None) -> Trust:
+    """What a verifier of this service's documents trusts."""
+    return Trust(
+        score_issuers=tuple(
+            TrustedScoreIssuer(did=key.signing_key.did, retired_at_size=key.retired_at_size)
+            for key in keyring.all("attest")
+        ),
+        log_keys=tuple(
+            VerifierKey(
+                name=origin,
+                public_key=LogSigner(name=origin, private_key=key.secret).verifier_key.public_key,
+                retired_at_size=key.retired_at_size,
+            )
+            for key in keyring.all("log")
+        ),
+        seal_keys=tuple(key.signing_key.public for key in keyring.all("seal")),
+        anchors=()
+        if target is None
+        else (TrustedAnchor(chain_id=target.chain_id, contract=target.contract, log_id=target.log_id),),
+    )

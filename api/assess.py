@@ -1,0 +1,152 @@
+"""assess(): the whole way of one request, from a presentation to a durable score."""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import rfc8785
+
+from api.score_document import score_members
+from api.store.idempotency import Idempotency
+from api.store.requests import StoredRequest, fingerprint_presentation
+from api.store.sequencer import AlreadyAnswered, AppendRefusal, AppendScore, Sequencer
+from api.store.status import StatusStore
+from api.store.subjects import NO_SUBJECT, SubjectStore
+from api.store.tenants import TenantStore
+from identity.errors import IdentityError
+from identity.keys import SigningKey
+from identity.presentation import Submitted, submit
+from identity.score_credential import issue_score_credential
+from identity.status_list import StatusReference
+from identity.verifier import VerifiedPresentation, Verifier
+from scoring.artifact import Artifact
+from scoring.errors import ScoringError
+from scoring.features import ClaimSet, extract_features
+
+DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rooms:
+    """What one assessment walks through."""
+
+    verifier: Verifier
+    artifact: Artifact
+    attest_key: SigningKey = field(repr=False)
+    tenants: TenantStore
+    subjects: SubjectStore
+    statuses: StatusStore
+    sequencer: Sequencer
+    mac_key: bytes = field(repr=False)
+    status_list_prefix: str
+    score_valid_days: int
+
+
+def assess(
+    rooms: Rooms,
+    asked: StoredRequest,
+    vp_token: Mapping[str, list[str]],
+    *,
+    idempotency: Idempotency | None,
+    now_ms: int,
+) -> str:
+    """Verify a presentation, score it, sign the score and make it durable; returns the score's id.
+
+    The very same presentation again gets the id of the score that it got before. Raises what the rooms raise; a refused
+    presentation of a live request is an entry of the log, with its reason and nothing of what was submitted.
+    """
+    presentation_mac = fingerprint_presentation(
+        rooms.mac_key, asked.tenant_id, rfc8785.dumps({name: list(each) for name, each in vp_token.items()})
+    )
+    # What was answered already, or is over, needs no verifying; whether it still is decides the sequencer.
+    submit(asked.state, presentation_mac, now_ms)
+    if isinstance(asked.state, Submitted):
+        assert asked.score_id is not None
+        return asked.score_id
+
+    try:
+        trusted = rooms.tenants.load_trusted_issuers(asked.tenant_id)
+        presentation = rooms.verifier.verify(vp_token, asked.request, trusted, now_ms)
+        features = extract_features(rooms.artifact.scorecard.schema, _claims_by_type(presentation), now_ms)
+    except (IdentityError, ScoringError) as refused:
+        record_refusal(rooms, asked, refused.code, now_ms)
+        raise
+    score = rooms.artifact.scorecard.score(features)
+
+    score_id = "sco_" + secrets.token_hex(16)
+    issued_at_ms = now_ms // 1000 * 1000
+    valid_until_ms = issued_at_ms + rooms.score_valid_days * DAY_MS
+    subject = rooms.subjects.load_or_append_subject(
+        tenant_id=asked.tenant_id, holder_thumbprint=presentation.holder.thumbprint, now_ms=now_ms
+    )
+    status = rooms.statuses.allot(asked.tenant_id, now_ms)
+    members = score_members(
+        score_id=score_id,
+        request_id=asked.request.id,
+        purpose=asked.request.purpose,
+        score=score,
+        artifact=rooms.artifact,
+    )
+    issued = issue_score_credential(
+        score={name: value for name, value in members.items() if value is not None},
+        holder=presentation.holder,
+        subject=subject.id,
+        status=StatusReference(uri=rooms.status_list_prefix + status.list_id, index=status.index),
+        issued_at_ms=issued_at_ms,
+        valid_until_ms=valid_until_ms,
+        key=rooms.attest_key,
+    )
+    outcome = rooms.sequencer.append(
+        AppendScore(
+            tenant_id=asked.tenant_id,
+            request_id=asked.request.id,
+            presentation_mac=presentation_mac,
+            at_ms=now_ms,
+            score_id=score_id,
+            subject_id=subject.id,
+            subject_key=subject.key,
+            status_list_id=status.list_id,
+            status_index=status.index,
+            valid_until_ms=valid_until_ms,
+            body={
+                "score_id": score_id,
+                "request_id": asked.request.id,
+                "model_sha256": rooms.artifact.digest.hex(),
+                "jwt_sha256": issued.issuer_jwt_sha256.hex(),
+            },
+            answer={
+                "members": members,
+                "credential": issued.sd_jwt,
+                "issued_at_ms": issued_at_ms,
+                "valid_until_ms": valid_until_ms,
+                "status_uri": rooms.status_list_prefix + status.list_id,
+                "status_index": status.index,
+            },
+            idempotency=idempotency,
+        )
+    )
+    return outcome.score_id if isinstance(outcome, AlreadyAnswered) else score_id
+
+
+def record_refusal(rooms: Rooms, asked: StoredRequest, code: str, now_ms: int) -> None:
+    """Append why a presentation of a live request was refused, or that the wallet declined."""
+    tenant_key = rooms.subjects.load_key(asked.tenant_id, NO_SUBJECT)
+    rooms.sequencer.append(
+        AppendRefusal(
+            tenant_id=asked.tenant_id,
+            request_id=asked.request.id,
+            at_ms=now_ms,
+            code=code,
+            tenant_key=tenant_key,
+        )
+    )
+
+
+def _claims_by_type(presentation: VerifiedPresentation) -> dict[str, list[ClaimSet]]:
+    """The claims as the scoring room takes them: plain values by credential type."""
+    claims: dict[str, list[ClaimSet]] = {}
+    for credential in presentation.credentials:
+        claims.setdefault(credential.vct, []).append(
+            ClaimSet(issued_at_ms=credential.issued_at_ms, claims=credential.claims)
+        )
+    return claims

@@ -1,0 +1,1 @@
+"""The doors: routes, schemas on the wire, problem documents, tokens."""

@@ -1,0 +1,201 @@
+"""OAuth2 client credentials (RFC 6749, section 4.4): a token endpoint, and what a token lets a caller do."""
+
+import base64
+import binascii
+import secrets
+from dataclasses import dataclass
+from typing import Annotated, Any
+from urllib.parse import parse_qsl, unquote_plus
+
+from fastapi import APIRouter, Depends, Request, Response, Security
+from fastapi.concurrency import run_in_threadpool
+from fastapi.openapi.models import OAuthFlowClientCredentials, OAuthFlows
+from fastapi.responses import JSONResponse
+from fastapi.security import OAuth2, SecurityScopes
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import OctKey
+from pydantic import BaseModel, Field
+
+from api.http.errors import problem_responses
+from api.http.service import Service, service_of
+from api.problems import ScopeMissing, TokenMissing
+from api.store.tenants import ClientNotAuthenticated
+
+TOKEN_VALID_S = 900
+SCOPES = {
+    "lender": "Ask for presentations, submit them, read own scores",
+    "compliance": "Read the tenant's audit entries",
+    "operator": "Manage trusted issuers, read metrics",
+}
+
+router = APIRouter(tags=["authorization"])
+_SCHEME = OAuth2(
+    scheme_name="clientCredentials",
+    flows=OAuthFlows(clientCredentials=OAuthFlowClientCredentials(tokenUrl="/v1/oauth/token", scopes=SCOPES)),
+    auto_error=False,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """Who calls, and for which tenant."""
+
+    client_id: str
+    tenant_id: str
+    scopes: frozenset[str]
+
+
+def caller_of(request: Request, needed: SecurityScopes, _documented: Annotated[str | None, Depends(_SCHEME)]) -> Caller:
+    """The caller that the bearer token names; raises `TokenMissing` or `ScopeMissing`."""
+    service = service_of(request)
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise TokenMissing
+    caller = _verify_token(service.token_key, token, service.base_url, service.clock())
+    if not caller.scopes.issuperset(needed.scopes):
+        raise ScopeMissing
+    return caller
+
+
+Lender = Annotated[Caller, Security(caller_of, scopes=["lender"])]
+Compliance = Annotated[Caller, Security(caller_of, scopes=["compliance"])]
+Operator = Annotated[Caller, Security(caller_of, scopes=["operator"])]
+AnyClient = Annotated[Caller, Security(caller_of)]
+
+
+class Token(BaseModel):
+    """An access token (RFC 6749, section 5.1)."""
+
+    access_token: str
+    token_type: str = Field(examples=["Bearer"])
+    expires_in: int = Field(description="Seconds that it is valid.")
+    scope: str
+
+
+class TokenError(BaseModel):
+    """Why no token was issued (RFC 6749, section 5.2)."""
+
+    error: str = Field(examples=["invalid_client"])
+    error_description: str
+
+
+_FORM = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/x-www-form-urlencoded": {
+                "schema": {
+                    "type": "object",
+                    "required": ["grant_type"],
+                    "properties": {
+                        "grant_type": {"type": "string", "enum": ["client_credentials"]},
+                        "client_id": {"type": "string"},
+                        "client_secret": {"type": "string"},
+                        "scope": {"type": "string", "description": "Fewer scopes than the client has."},
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+@router.post(
+    "/v1/oauth/token",
+    operation_id="createToken",
+    summary="Get an access token",
+    response_model=Token,
+    responses={
+        400: {"model": TokenError, "description": "The request is malformed."},
+        401: {"model": TokenError, "description": "The client is not authenticated."},
+        **problem_responses(413),
+    },
+    openapi_extra=_FORM,
+)
+async def create_token(request: Request) -> Response:
+    """Exchange a client's id and secret, in HTTP Basic or in the form, for a bearer token."""
+    service = service_of(request)
+    try:
+        form = await read_form(request)
+        client_id, client_secret = _client_credentials(request, form)
+    except ValueError:
+        return _token_error(400, "invalid_request", "The request is not a well-formed token request.")
+    if form.get("grant_type") != "client_credentials":
+        return _token_error(400, "unsupported_grant_type", "The grant type is client_credentials.")
+    try:
+        client = await run_in_threadpool(service.tenants.verify_client, client_id, client_secret)
+    except ClientNotAuthenticated as refused:
+        return _token_error(401, "invalid_client", str(refused))
+    scopes = frozenset(form["scope"].split()) if form.get("scope") else client.scopes
+    if not scopes <= client.scopes:
+        return _token_error(400, "invalid_scope", "The client does not have a scope that was asked for.")
+    issued_at_s = service.clock() // 1000
+    claims = {
+        "iss": service.base_url,
+        "sub": client.client_id,
+        "tenant": client.tenant_id,
+        "scope": " ".join(sorted(scopes)),
+        "iat": issued_at_s,
+        "exp": issued_at_s + TOKEN_VALID_S,
+        "jti": secrets.token_hex(8),
+    }
+    token = jwt.encode({"alg": "HS256", "typ": "at+jwt"}, claims, OctKey.import_key(service.token_key))
+    return JSONResponse(
+        Token(access_token=token, token_type="Bearer", expires_in=TOKEN_VALID_S, scope=claims["scope"]).model_dump(),
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+async def read_form(request: Request) -> dict[str, str]:
+    """The fields of a form, each at most once; raises ValueError."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
+        raise ValueError
+    fields = parse_qsl(
+        (await request.body()).decode("utf-8"),
+        keep_blank_values=True,
+        strict_parsing=True,
+        errors="strict",
+        max_num_fields=16,
+    )
+    form = dict(fields)
+    if len(form) != len(fields):
+        raise ValueError
+    return form
+
+
+def _client_credentials(request: Request, form: dict[str, str]) -> tuple[str, str]:
+    """The client's id and secret from one place, never from two (RFC 6749, section 2.3)."""
+    scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "basic":
+        if "client_secret" in form:
+            raise ValueError
+        try:
+            user, colon, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            raise ValueError from None
+        if not colon:
+            raise ValueError
+        return unquote_plus(user), unquote_plus(password)
+    return form.get("client_id", ""), form.get("client_secret", "")
+
+
+def _token_error(status: int, error: str, description: str) -> Response:
+    headers = {"WWW-Authenticate": 'Basic realm="credence"'} if status == 401 else {}
+    return JSONResponse(
+        TokenError(error=error, error_description=description).model_dump(), status_code=status, headers=headers
+    )
+
+
+def _verify_token(key: bytes, token: str, issuer: str, now_ms: int) -> Caller:
+    try:
+        decoded = jwt.decode(token, OctKey.import_key(key), algorithms=["HS256"])
+        claims: dict[str, Any] = decoded.claims
+        if decoded.header.get("typ") != "at+jwt" or claims["iss"] != issuer or now_ms >= claims["exp"] * 1000:
+            raise TokenMissing
+        return Caller(client_id=claims["sub"], tenant_id=claims["tenant"], scopes=frozenset(claims["scope"].split()))
+    except (JoseError, ValueError, KeyError, TypeError):
+        raise TokenMissing from None
+
+
+ServiceOf = Annotated[Service, Depends(service_of)]

@@ -1,0 +1,255 @@
+"""Scores: made from a presentation that a lender carries, and read with everything that proves them."""
+
+from typing import Annotated, Any, Literal
+
+import rfc8785
+from fastapi import APIRouter, Path, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.http.auth import Lender, ServiceOf
+from api.http.errors import problem_responses
+from api.http.idempotency import IdempotencyKey, idempotency_of
+from api.http.requests import Identifier, Strict, judge
+from api.http.service import Service
+from api.http.strict import StrictRoute
+from api.problems import NotFound
+from api.score_document import AnchorStatement, compose_document
+from api.store.scores import OpenedEntry
+from api.store.subjects import SubjectKeyDestroyed
+from chain.proof import LogProof
+
+router = APIRouter(prefix="/v1/scores", tags=["scores"], route_class=StrictRoute)
+
+ScoreId = Annotated[str, Path(pattern=r"^sco_[0-9a-f]{32}$", description="The id of a score.")]
+Presentation = Annotated[str, Field(min_length=1, max_length=65_536)]
+
+
+class NewScore(Strict):
+    """A presentation that the lender received itself, for a request of its own."""
+
+    request_id: str = Field(pattern=r"^req_[0-9a-f]{32}$")
+    vp_token: dict[Identifier, Annotated[list[Presentation], Field(min_length=1, max_length=16)]] = Field(
+        min_length=1, max_length=16, description="Presentations by the id of the credential query that they answer."
+    )
+
+
+class Scale(BaseModel):
+    """What points run from and to."""
+
+    min: int
+    max: int
+    better: Literal["higher"]
+
+
+class ReasonView(BaseModel):
+    """Why points were lost, most first; the codes are public (docs/reason-codes.md)."""
+
+    model_config = ConfigDict(title="Reason")
+
+    code: str
+    text: str
+
+
+class CoverageView(BaseModel):
+    """How much of what the model looks at was presented."""
+
+    model_config = ConfigDict(title="Coverage")
+
+    features_present: int
+    features_total: int
+    credential_types: list[str]
+    stale_types: list[str]
+
+
+class ModelReference(BaseModel):
+    """The model that scored, by the digest of its whole artifact."""
+
+    sha256: str
+    name: str
+    data: Literal["synthetic", "private", "public_benchmark"]
+
+
+class PrivacyView(BaseModel):
+    """What the model's training spent of its people's privacy: epsilon in millionths, delta in 1e-12."""
+
+    model_config = ConfigDict(title="Privacy")
+
+    epsilon_micro: int
+    delta_e12: int
+    unit: str
+    adjacency: str
+    accountant: str
+
+
+class StatusView(BaseModel):
+    """Where it stands whether the score was revoked (Token Status List)."""
+
+    model_config = ConfigDict(title="Status")
+
+    uri: str
+    index: int
+
+
+class LogView(BaseModel):
+    """The score's entry in the log, and how it is proven; the last two are null until a checkpoint covers it."""
+
+    model_config = ConfigDict(title="LogProof")
+
+    v: int
+    index: int
+    entry: str
+    salt: str
+    inclusion: list[str] | None
+    checkpoint: str | None
+
+
+class AnchorView(BaseModel):
+    """The transaction that wrote the checkpoint to the chain."""
+
+    model_config = ConfigDict(title="Anchor")
+
+    chain_id: int
+    contract: str
+    log_id: str
+    size: int
+    transaction: str
+    block_number: int
+    block_hash: str
+    state: Literal["mined", "finalized"]
+
+
+class ScoreDocument(BaseModel):
+    """A score with everything that proves it; `credence verify` checks every member of it offline."""
+
+    v: int
+    id: str
+    request_id: str
+    purpose: str
+    outcome: Literal["scored", "unscorable", "refer"]
+    points: int | None = Field(description="300 to 850; null where the outcome is unscorable.")
+    scale: Scale
+    pd_ppm: int | None = Field(description="Probability of default, in millionths.")
+    band: str | None
+    reasons: list[ReasonView] = Field(max_length=4)
+    coverage: CoverageView
+    model: ModelReference
+    privacy: PrivacyView
+    supersedes: str | None
+    test_mode: bool = Field(description="Whether the model is for tests and demonstrations only.")
+    created_at: str
+    valid_until: str
+    status: StatusView
+    credential: str = Field(description="The same as a credential (SD-JWT VC), to be shown in part to others.")
+    log: LogView
+    anchor: AnchorView | None
+    seal: str = Field(description="A detached JWS over every other member in canonical JSON (RFC 8785).")
+
+
+_DOCUMENT = {"model": ScoreDocument, "description": "The score document, as canonical JSON (RFC 8785)."}
+
+
+@router.post(
+    "",
+    status_code=201,
+    operation_id="createScore",
+    summary="Score a presentation",
+    response_class=Response,
+    responses={
+        201: _DOCUMENT | {"headers": {"Location": {"description": "The score.", "schema": {"type": "string"}}}},
+        **problem_responses(400, 401, 403, 404, 409, 410, 413, 422, 503),
+    },
+)
+def create_score(
+    body: NewScore, caller: Lender, service: ServiceOf, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Verify and score a presentation that answers a request of one's own; durable before it is answered."""
+    now_ms = service.clock()
+    canonical = rfc8785.dumps(body.model_dump(mode="json"))
+    given = None if idempotency_key is None else (idempotency_key, canonical)
+    score_id = None
+    if given is not None:
+        idempotency = idempotency_of(service.mac_key, caller.tenant_id, "createScore", *given)
+        score_id = service.requests.load_idempotent(caller.tenant_id, idempotency)
+    if score_id is None:
+        stored = service.requests.load_request(body.request_id, tenant_id=caller.tenant_id, now_ms=now_ms)
+        if stored is None:
+            raise NotFound
+        score_id = judge(service, stored, body.vp_token, body=given, now_ms=now_ms)
+    return Response(
+        _document(service, caller.tenant_id, score_id),
+        status_code=201,
+        media_type="application/json",
+        headers={"Location": f"/v1/scores/{score_id}"},
+    )
+
+
+@router.get(
+    "/{score_id}",
+    operation_id="readScore",
+    summary="Read a score with its proof and anchor",
+    response_class=Response,
+    responses={200: _DOCUMENT, **problem_responses(401, 403, 404, 410, 422)},
+)
+def read_score(score_id: ScoreId, caller: Lender, service: ServiceOf) -> Response:
+    """Read a score of one's own; proof and anchor fill in as the log and the chain go on."""
+    return Response(_document(service, caller.tenant_id, score_id), media_type="application/json")
+
+
+def _document(service: Service, tenant_id: str, score_id: str) -> bytes:
+    opened = service.scores.load_score_entry(tenant_id, score_id)
+    if opened is None:
+        raise NotFound
+    if opened.entry is None or opened.salt is None or opened.answer is None:
+        raise SubjectKeyDestroyed
+    anchor = _load_anchor(service, opened.log_index)
+    proof = _load_proof(service, opened, opened.entry, opened.salt, None if anchor is None else anchor.size)
+    answer: dict[str, Any] = opened.answer
+    return compose_document(
+        members=answer["members"],
+        credential=answer["credential"],
+        issued_at_ms=answer["issued_at_ms"],
+        valid_until_ms=answer["valid_until_ms"],
+        status_uri=answer["status_uri"],
+        status_index=answer["status_index"],
+        index=opened.log_index,
+        entry=opened.entry,
+        salt=opened.salt,
+        proof=proof,
+        anchor=anchor,
+        seal_key=service.seal_key,
+    )
+
+
+def _load_anchor(service: Service, log_index: int) -> AnchorStatement | None:
+    anchor = service.anchors.load_anchor_over(log_index)
+    target = service.anchors.load_target()
+    if anchor is None or target is None or anchor.block_number is None or anchor.block_hash is None:
+        return None
+    return AnchorStatement(
+        chain_id=anchor.chain_id,
+        contract=anchor.contract,
+        log_id=target.log_id,
+        size=anchor.checkpoint_size,
+        transaction=anchor.hash,
+        block_number=anchor.block_number,
+        block_hash=anchor.block_hash,
+        state=anchor.state,
+    )
+
+
+def _load_proof(
+    service: Service, opened: OpenedEntry, entry: str, salt: bytes, anchored_size: int | None
+) -> LogProof | None:
+    """The proof under the anchored checkpoint, or else the newest one; None until one covers the leaf."""
+    checkpoint = (
+        service.log.load_newest_checkpoint() if anchored_size is None else service.log.load_checkpoint(anchored_size)
+    )
+    if checkpoint is None or checkpoint.size <= opened.log_index:
+        return None
+    return LogProof(
+        index=opened.log_index,
+        entry=entry.encode(),
+        salt=salt,
+        inclusion=service.log.load_inclusion_proof(opened.log_index, checkpoint.size),
+        checkpoint=checkpoint.note,
+    )

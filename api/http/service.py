@@ -1,0 +1,49 @@
+"""What the routes of a running service reach: the rooms and stores that `create_app` built once."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from fastapi import Request
+
+from api.assess import Rooms
+from api.http.metrics import Metrics
+from api.score_document import Trust
+from api.store.anchors import AnchorStore
+from api.store.health import HealthStore
+from api.store.log import LogStore
+from api.store.requests import RequestStore
+from api.store.scores import ScoreStore
+from api.store.status import StatusStore
+from api.store.tenants import TenantStore
+from identity.keys import SigningKey
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """The service as its routes see it; `load_trust` gives what a verifier of its documents needs to trust."""
+
+    rooms: Rooms
+    clock: Callable[[], int]
+    base_url: str
+    audience: str
+    log_origin: str
+    token_key: bytes = field(repr=False)
+    mac_key: bytes = field(repr=False)
+    request_key: SigningKey = field(repr=False)
+    seal_key: SigningKey = field(repr=False)
+    credential_types: frozenset[str]
+    tenants: TenantStore
+    requests: RequestStore
+    scores: ScoreStore
+    statuses: StatusStore
+    log: LogStore
+    anchors: AnchorStore
+    health: HealthStore
+    metrics: Metrics
+    load_trust: Callable[[], Trust]
+
+
+def service_of(request: Request) -> Service:
+    """The service that a request came to."""
+    service: Service = request.app.state.service
+    return service

@@ -1,0 +1,98 @@
+"""The settings of a Credence service, and the only reader of the environment.
+
+Every setting is an environment variable ``CREDENCE_<NAME>`` with a default that makes a development service under
+``var/`` on loopback. An unknown ``CREDENCE_`` variable is refused, because it is most often a misspelt one.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import urlsplit
+
+#: Read by the tests and by the Makefile, not by the service.
+_NOT_OURS = frozenset({"CREDENCE_TEST_DATA"})
+
+
+class SettingsError(Exception):
+    """A setting is unknown, malformed, or unsafe together with another; names the variable, never its value."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a service is configured with; see docs/operations.md for each."""
+
+    var: Path = field(default=Path("var"), metadata={"help": "folder that everything which runs writes under"})
+    bind: str = field(default="127.0.0.1", metadata={"help": "address to listen on"})
+    port: int = field(default=8700, metadata={"help": "port to listen on"})
+    base_url: str = field(default="", metadata={"help": "public URL of the service, without a trailing slash"})
+    database_url: str = field(default="", metadata={"help": "SQLAlchemy URL of the database"})
+    keystore_url: str = field(default="", metadata={"help": "SQLAlchemy URL of the subject-key store"})
+    model: Path = field(default=Path(), metadata={"help": "folder of the model artifact to score with"})
+    log_origin: str = field(default="credence.invalid/log", metadata={"help": "origin line of the log's checkpoints"})
+    rpc_url: str = field(default="", metadata={"help": "EVM JSON-RPC URL; empty means the embedded anvil"})
+    chain_port: int = field(default=8701, metadata={"help": "port of the embedded anvil"})
+    anchor_contract: str = field(default="", metadata={"help": "address of a deployed CheckpointAnchor"})
+    anchor_confirmations: int = field(default=12, metadata={"help": "blocks on top after which an anchor is final"})
+    anchor_interval_ms: int = field(default=10_000, metadata={"help": "least time between two anchored checkpoints"})
+    anchor_poll_ms: int = field(default=1_000, metadata={"help": "time between two looks at the chain"})
+    anchor_resend_after_ms: int = field(default=30_000, metadata={"help": "wait before a higher fee is offered"})
+    checkpoint_interval_ms: int = field(default=1_000, metadata={"help": "time between two checkpoints of the log"})
+    score_valid_days: int = field(default=30, metadata={"help": "days that a score may be relied on"})
+    allow_http_origins: frozenset[str] = field(
+        default=frozenset(), metadata={"help": "loopback origins that may be fetched over http; development only"}
+    )
+
+    def __post_init__(self) -> None:
+        """Fill in what follows from other settings, and refuse what would be unsafe."""
+        set_default = object.__setattr__
+        if not self.base_url:
+            set_default(self, "base_url", f"http://{self.bind}:{self.port}")
+        if not self.database_url:
+            set_default(self, "database_url", f"sqlite:///{self.var}/credence.sqlite3")
+        if not self.keystore_url:
+            if not self.database_url.startswith("sqlite"):
+                raise SettingsError("CREDENCE_KEYSTORE_URL is required when the database is not SQLite.")
+            set_default(self, "keystore_url", f"sqlite:///{self.var}/keystore.sqlite3")
+        if self.model == Path():
+            set_default(self, "model", self.var / "models" / "default")
+        base = urlsplit(self.base_url)
+        if base.scheme not in {"http", "https"} or not base.netloc or base.path or base.query or base.fragment:
+            raise SettingsError("CREDENCE_BASE_URL must be an origin, such as https://credence.example.")
+        if not _is_loopback(self.bind):
+            if self.allow_http_origins:
+                raise SettingsError("CREDENCE_ALLOW_HTTP_ORIGINS is for development: it is refused off loopback.")
+            if base.scheme != "https":
+                raise SettingsError("CREDENCE_BASE_URL must be https when the service is not bound to loopback.")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings from ``environment``; raises `SettingsError`."""
+    known = {f"CREDENCE_{each.name.upper()}": each for each in fields(Settings)}
+    values: dict[str, object] = {}
+    for variable, text in environment.items():
+        if not variable.startswith("CREDENCE_") or variable in _NOT_OURS:
+            continue
+        if variable not in known:
+            raise SettingsError("An environment variable that begins with CREDENCE_ is not a setting of this version.")
+        name, default = known[variable].name, known[variable].default
+        try:
+            if isinstance(default, bool | int):
+                values[name] = int(text)
+            elif isinstance(default, Path):
+                values[name] = Path(text)
+            elif isinstance(default, frozenset):
+                values[name] = frozenset(text.split())
+            else:
+                values[name] = text
+        except ValueError:
+            raise SettingsError(f"{variable} is not a whole number.") from None
+    return Settings(**values)  # type: ignore[arg-type]

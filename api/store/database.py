@@ -1,0 +1,85 @@
+"""One engine for SQLite and PostgreSQL, durable on both, and the migrations that make its tables."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, event
+
+
+class StoreError(Exception):
+    """The root of what the store raises; each leaf carries a ``code`` and a message without data."""
+
+    code = "store_error"
+
+
+class StoreUnavailable(StoreError):
+    """The database did not take the write; nothing of it is stored."""
+
+    code = "store_unavailable"
+
+    def __init__(self) -> None:
+        super().__init__("The database is not available; nothing was stored. Try again.")
+
+
+def open_engine(url: str) -> Engine:
+    """Open ``url`` (``sqlite:///…`` or ``postgresql+psycopg://…``) with every commit on disk before it returns."""
+    engine = sqlalchemy.create_engine(url, pool_pre_ping=url.startswith("postgresql"))
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _configure_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _configure_sqlite(connection: Any, _record: object) -> None:
+    # The driver's own implicit BEGIN is deferred, and a deferred transaction that turns writer can fail with
+    # "database is locked" whatever the timeout: so it is switched off, and `_begin_sqlite` says BEGIN itself.
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def write_transaction(engine: Engine) -> Iterator[Connection]:
+    """One transaction that may write: on leaving it is durable, or nothing of it is."""
+    with engine.connect().execution_options(writes=True) as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def read_transaction(engine: Engine) -> Iterator[Connection]:
+    """One consistent view of the database."""
+    with engine.connect() as connection, connection.begin():
+        if engine.dialect.name == "postgresql":
+            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        yield connection
+
+
+def migrate(url: str) -> None:
+    """Bring the database at ``url`` to the newest revision, making it where it is not there."""
+    _upgrade(url, "data")
+
+
+def migrate_keystore(url: str) -> None:
+    """Bring the subject-key store at ``url`` to the newest revision, making it where it is not there."""
+    _upgrade(url, "keystore")
+
+
+def _upgrade(url: str, revisions: str) -> None:
+    migrations = Path(__file__).resolve().parents[2] / "migrations"
+    config = Config()
+    config.set_main_option("script_location", str(migrations))
+    config.set_main_option("version_locations", str(migrations / revisions))
+    config.set_main_option("path_separator", "newline")
+    # Alembic's options are ConfigParser's: a percent sign in a password would be read as interpolation.
+    config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
+    command.upgrade(config, "head")

@@ -1,0 +1,113 @@
+"""Subjects and their keys: who a person is to one tenant, and what makes that person's payloads readable.
+
+Subject keys stand in a store of their own. Each is wrapped by the service's master key, and each payload's key by its
+subject's, so that destroying one row there makes every payload of that person unreadable, here and in every backup of
+the database.
+"""
+
+import hmac
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
+from sqlalchemy import Engine, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from api.store.database import StoreError, read_transaction, write_transaction
+from api.store.tables import subject_keys, subjects
+
+#: The subject under whose key payloads about nobody in particular are sealed, such as a refusal's.
+NO_SUBJECT = ""
+
+
+class SubjectKeyDestroyed(StoreError):
+    """The payload's subject was erased: its key is gone."""
+
+    code = "payload_erased"
+
+    def __init__(self) -> None:
+        super().__init__("The payload was erased.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """A person as one tenant knows them."""
+
+    id: str
+    key: bytes = field(repr=False)
+
+
+class SubjectStore:
+    """Finds subjects by their holder's key and hands out what unwraps their payloads."""
+
+    def __init__(self, *, engine: Engine, keystore: Engine, master_key: bytes, mac_key: bytes) -> None:
+        self._engine = engine
+        self._keystore = keystore
+        self._master_key = master_key
+        self._mac_key = mac_key
+
+    def load_or_append_subject(
+        self,
+        *,
+        tenant_id: str,
+        holder_thumbprint: str,
+        now_ms: int,
+        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> Subject:
+        """The subject that this holder key is to the tenant, made on first sight."""
+        message = f"holder\0{tenant_id}\0{holder_thumbprint}".encode()
+        holder_mac = hmac.digest(self._mac_key, message, "sha256")
+        found = self._load_subject_id(tenant_id, holder_mac)
+        if found is not None:
+            return Subject(id=found, key=self.load_key(tenant_id, found))
+        subject_id = "sub_" + random_bytes(16).hex()
+        # The key first: a crash between the two leaves a key that nothing was sealed under.
+        key = self.append_key(tenant_id, subject_id, random_bytes)
+        try:
+            with write_transaction(self._engine) as transaction:
+                transaction.execute(
+                    insert(subjects).values(
+                        id=subject_id, tenant_id=tenant_id, holder_mac=holder_mac, created_at_ms=now_ms
+                    )
+                )
+        except IntegrityError:
+            # Another request of the same person came first; our key stays unused.
+            found = self._load_subject_id(tenant_id, holder_mac)
+            assert found is not None
+            return Subject(id=found, key=self.load_key(tenant_id, found))
+        return Subject(id=subject_id, key=key)
+
+    def _load_subject_id(self, tenant_id: str, holder_mac: bytes) -> str | None:
+        with read_transaction(self._engine) as transaction:
+            return transaction.execute(
+                select(subjects.c.id).where(subjects.c.tenant_id == tenant_id, subjects.c.holder_mac == holder_mac)
+            ).scalar_one_or_none()
+
+    def append_key(
+        self, tenant_id: str, subject_id: str, random_bytes: Callable[[int], bytes] = secrets.token_bytes
+    ) -> bytes:
+        """Make and store a subject's key."""
+        key = random_bytes(32)
+        with write_transaction(self._keystore) as transaction:
+            transaction.execute(
+                insert(subject_keys).values(
+                    tenant_id=tenant_id, subject_id=subject_id, wrapped_key=aes_key_wrap(self._master_key, key)
+                )
+            )
+        return key
+
+    def load_key(self, tenant_id: str, subject_id: str) -> bytes:
+        """A subject's key; raises `SubjectKeyDestroyed`."""
+        with read_transaction(self._keystore) as transaction:
+            wrapped = transaction.execute(
+                select(subject_keys.c.wrapped_key).where(
+                    subject_keys.c.tenant_id == tenant_id, subject_keys.c.subject_id == subject_id
+                )
+            ).scalar_one_or_none()
+        if wrapped is None:
+            raise SubjectKeyDestroyed
+        try:
+            return aes_key_unwrap(self._master_key, wrapped)
+        except InvalidUnwrap:
+            raise SubjectKeyDestroyed from None

@@ -1,0 +1,274 @@
+"""Every table of Credence, as SQLModel classes for Alembic and as Core tables for statements.
+
+Conventions: times are UTC milliseconds (``*_at_ms``); every row but those of the log and its anchoring carries
+``tenant_id``, and uniqueness is per tenant.
+"""
+
+from typing import cast
+
+from sqlalchemy import BigInteger, Index, LargeBinary, MetaData, Table, Text, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+
+class Model(SQLModel):
+    """The tables of the database."""
+
+    metadata = MetaData()
+
+
+class KeystoreModel(SQLModel):
+    """The tables of the subject-key store: another database, backed up apart, so that erasure can outlive backups."""
+
+    metadata = MetaData()
+
+
+class Tenant(Model, table=True):
+    """An institution whose rows are its own; ``log_ref`` is the salted reference that its entries carry."""
+
+    __tablename__ = "tenants"
+
+    id: str = Field(primary_key=True)
+    name: str = Field(unique=True)
+    log_ref: str
+    next_seq: int = Field(sa_type=BigInteger)
+    created_at_ms: int = Field(sa_type=BigInteger)
+
+
+class Client(Model, table=True):
+    """An OAuth2 client of a tenant; the secret is stored as an argon2id hash only."""
+
+    __tablename__ = "clients"
+
+    id: str = Field(primary_key=True)
+    tenant_id: str = Field(foreign_key="tenants.id", index=True)
+    name: str
+    secret_hash: str
+    scope: str
+    created_at_ms: int = Field(sa_type=BigInteger)
+    disabled_at_ms: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class TrustedIssuerRow(Model, table=True):
+    """A DID that a tenant trusts to issue one credential type, within a validity period."""
+
+    __tablename__ = "trusted_issuers"
+
+    tenant_id: str = Field(primary_key=True, foreign_key="tenants.id")
+    did: str = Field(primary_key=True, sa_type=Text)
+    vct: str = Field(primary_key=True)
+    valid_from_ms: int = Field(sa_type=BigInteger)
+    valid_to_ms: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class PresentationRequestRow(Model, table=True):
+    """What a lender asked a holder for; answered at most once (``status`` moves forward only)."""
+
+    __tablename__ = "presentation_requests"
+    __table_args__ = (UniqueConstraint("tenant_id", "nonce"),)
+
+    id: str = Field(primary_key=True)
+    tenant_id: str = Field(foreign_key="tenants.id", index=True)
+    nonce: str
+    state: str
+    purpose: str
+    query: str = Field(sa_type=Text)
+    holder_policy: str
+    status: str
+    created_at_ms: int = Field(sa_type=BigInteger)
+    expires_at_ms: int = Field(sa_type=BigInteger)
+    retrieved_at_ms: int | None = Field(default=None, sa_type=BigInteger)
+    submitted_at_ms: int | None = Field(default=None, sa_type=BigInteger)
+    score_id: str | None = None
+    presentation_mac: bytes | None = Field(default=None, sa_type=LargeBinary)
+    refusals: int = 0
+    last_refusal: str | None = None
+
+
+class Subject(Model, table=True):
+    """A person as one tenant knows them: a random id, found again by an HMAC of the holder's key."""
+
+    __tablename__ = "subjects"
+    __table_args__ = (UniqueConstraint("tenant_id", "holder_mac"),)
+
+    id: str = Field(primary_key=True)
+    tenant_id: str = Field(foreign_key="tenants.id")
+    holder_mac: bytes = Field(sa_type=LargeBinary)
+    created_at_ms: int = Field(sa_type=BigInteger)
+
+
+class LogEntry(Model, table=True):
+    """One leaf of the log: its commitment, and the sealed payload {entry, salt, answer} that erasure makes unreadable."""
+
+    __tablename__ = "log_entries"
+    __table_args__ = (UniqueConstraint("tenant_id", "seq"),)
+
+    log_index: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    tenant_id: str = Field(foreign_key="tenants.id")
+    seq: int = Field(sa_type=BigInteger)
+    type: str
+    at_ms: int = Field(sa_type=BigInteger)
+    commitment: bytes = Field(sa_type=LargeBinary)
+    subject_id: str | None = Field(default=None, foreign_key="subjects.id")
+    wrapped_key: bytes = Field(sa_type=LargeBinary)
+    sealed: bytes = Field(sa_type=LargeBinary)
+
+
+class ScoreRow(Model, table=True):
+    """An issued score; what it says is sealed in its log entry."""
+
+    __tablename__ = "scores"
+
+    id: str = Field(primary_key=True)
+    tenant_id: str = Field(foreign_key="tenants.id", index=True)
+    request_id: str = Field(foreign_key="presentation_requests.id", unique=True)
+    subject_id: str = Field(foreign_key="subjects.id")
+    log_index: int = Field(foreign_key="log_entries.log_index", unique=True, sa_type=BigInteger)
+    status_list_id: str
+    status_index: int
+    supersedes: str | None = None
+    valid_until_ms: int = Field(sa_type=BigInteger)
+
+
+class IdempotencyKey(Model, table=True):
+    """The answer to an authenticated POST under a client-chosen key: which resource it made, never its content."""
+
+    __tablename__ = "idempotency_keys"
+
+    tenant_id: str = Field(primary_key=True, foreign_key="tenants.id")
+    key_mac: bytes = Field(primary_key=True, sa_type=LargeBinary)
+    operation: str
+    body_mac: bytes = Field(sa_type=LargeBinary)
+    resource_id: str
+    created_at_ms: int = Field(sa_type=BigInteger)
+
+
+class StatusList(Model, table=True):
+    """A Token Status List that we publish for a tenant's score credentials."""
+
+    __tablename__ = "status_lists"
+
+    id: str = Field(primary_key=True)
+    tenant_id: str = Field(foreign_key="tenants.id", index=True)
+    capacity: int
+    allotted: int
+    created_at_ms: int = Field(sa_type=BigInteger)
+
+
+class StatusIndex(Model, table=True):
+    """An index of a status list that is taken; ``status`` is the Token Status List value (0 valid)."""
+
+    __tablename__ = "status_indices"
+
+    list_id: str = Field(primary_key=True, foreign_key="status_lists.id")
+    list_index: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    tenant_id: str = Field(foreign_key="tenants.id")
+    status: int = 0
+
+
+class LogHead(Model, table=True):
+    """The one row whose lock orders every append: how long the log is, and its frontier."""
+
+    __tablename__ = "log_head"
+
+    origin: str = Field(primary_key=True)
+    size: int = Field(sa_type=BigInteger)
+    frontier: bytes = Field(sa_type=LargeBinary)
+
+
+class LogTile(Model, table=True):
+    """A C2SP hash tile: up to 256 hashes; only the rightmost of a level is partial, and it only grows."""
+
+    __tablename__ = "log_tiles"
+
+    level: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    tile_index: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    hashes: bytes = Field(sa_type=LargeBinary)
+
+
+class CheckpointRow(Model, table=True):
+    """A signed checkpoint that was published; one per size."""
+
+    __tablename__ = "checkpoints"
+
+    size: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    root: bytes = Field(sa_type=LargeBinary)
+    note: str = Field(sa_type=Text)
+    at_ms: int = Field(sa_type=BigInteger)
+
+
+class AnchorTarget(Model, table=True):
+    """The contract and log id that this log anchors to."""
+
+    __tablename__ = "anchor_targets"
+
+    chain_id: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    contract: str = Field(primary_key=True)
+    log_id: bytes = Field(sa_type=LargeBinary)
+    genesis_hash: bytes = Field(sa_type=LargeBinary)
+
+
+class AnchorTransaction(Model, table=True):
+    """A signed anchoring transaction, stored before it is broadcast and never rewritten, only moved between states."""
+
+    __tablename__ = "anchor_transactions"
+    __table_args__ = (Index("ix_anchor_transactions_state", "state"),)
+
+    hash: bytes = Field(primary_key=True, sa_type=LargeBinary)
+    chain_id: int = Field(sa_type=BigInteger)
+    contract: str
+    checkpoint_size: int = Field(sa_type=BigInteger)
+    nonce: int = Field(sa_type=BigInteger)
+    raw: bytes = Field(sa_type=LargeBinary)
+    max_fee_per_gas: str
+    max_priority_fee_per_gas: str
+    state: str
+    prepared_at_ms: int = Field(sa_type=BigInteger)
+    sent_at_ms: int | None = Field(default=None, sa_type=BigInteger)
+    block_number: int | None = Field(default=None, sa_type=BigInteger)
+    block_hash: bytes | None = Field(default=None, sa_type=LargeBinary)
+
+
+class Job(Model, table=True):
+    """A recurring step; whoever holds an unexpired lease runs it, and ``fence`` outlives the lease."""
+
+    __tablename__ = "jobs"
+
+    name: str = Field(primary_key=True)
+    run_at_ms: int = Field(sa_type=BigInteger)
+    lease_owner: str | None = None
+    lease_until_ms: int = Field(default=0, sa_type=BigInteger)
+    fence: int = Field(default=0, sa_type=BigInteger)
+    failures: int = 0
+
+
+class SubjectKey(KeystoreModel, table=True):
+    """A subject's key, wrapped by the master key; destroying the row makes every payload of the subject unreadable."""
+
+    __tablename__ = "subject_keys"
+
+    tenant_id: str = Field(primary_key=True)
+    subject_id: str = Field(primary_key=True)
+    wrapped_key: bytes = Field(sa_type=LargeBinary)
+
+
+def _core(model: type[SQLModel]) -> Table:
+    return cast(Table, model.__table__)  # type: ignore[attr-defined]
+
+
+tenants = _core(Tenant)
+clients = _core(Client)
+trusted_issuers = _core(TrustedIssuerRow)
+presentation_requests = _core(PresentationRequestRow)
+subjects = _core(Subject)
+log_entries = _core(LogEntry)
+scores = _core(ScoreRow)
+idempotency_keys = _core(IdempotencyKey)
+status_lists = _core(StatusList)
+status_indices = _core(StatusIndex)
+log_head = _core(LogHead)
+log_tiles = _core(LogTile)
+checkpoints = _core(CheckpointRow)
+anchor_targets = _core(AnchorTarget)
+anchor_transactions = _core(AnchorTransaction)
+jobs = _core(Job)
+subject_keys = _core(SubjectKey)

@@ -1,0 +1,159 @@
+"""Tenants, their OAuth2 clients and the issuers that they trust."""
+
+import base64
+import hashlib
+import secrets
+from dataclasses import dataclass, field
+
+import argon2
+from sqlalchemy import Engine, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from api.store.database import StoreError, read_transaction, write_transaction
+from api.store.subjects import NO_SUBJECT, SubjectStore
+from api.store.tables import clients, tenants, trusted_issuers
+from identity.trust import TrustedIssuer, TrustedIssuers
+
+SCOPES = ("lender", "compliance", "operator")
+
+_HASHER = argon2.PasswordHasher()
+#: Verified where the client is unknown, so that a guess takes as long as a hit.
+_NOBODY = _HASHER.hash(secrets.token_hex(16))
+
+
+class UnknownScope(StoreError):
+    """A client was given a scope that is not one of ours."""
+
+    code = "unknown_scope"
+
+    def __init__(self) -> None:
+        super().__init__(f"The scopes are {', '.join(SCOPES)}.")
+
+
+class ClientNotAuthenticated(StoreError):
+    """The client is unknown or disabled, or its secret is wrong; which of these is not said."""
+
+    code = "invalid_client"
+
+    def __init__(self) -> None:
+        super().__init__("Client authentication failed.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewClient:
+    """A client just made; its secret is shown once and stored only as a hash."""
+
+    client_id: str
+    client_secret: str = field(repr=False)
+    tenant_id: str
+    scope: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuthenticatedClient:
+    """Who a token is issued to."""
+
+    client_id: str
+    tenant_id: str
+    scopes: frozenset[str]
+
+
+class TenantStore:
+    """Makes and loads tenants, clients and trusted issuers."""
+
+    def __init__(self, *, engine: Engine, subjects: SubjectStore) -> None:
+        self._engine = engine
+        self._subjects = subjects
+
+    def load_or_append_tenant(self, name: str, now_ms: int) -> str:
+        """The id of the tenant of that name, made on first mention."""
+        found = self._load_tenant_id(name)
+        if found is not None:
+            return found
+        tenant_id = "ten_" + secrets.token_hex(8)
+        digest = hashlib.sha256(b"credence/tenant/v1\0" + secrets.token_bytes(32) + tenant_id.encode()).digest()
+        log_ref = base64.urlsafe_b64encode(digest[:18]).decode()
+        # The key of payloads about nobody first: a crash between the two leaves a key without a tenant.
+        self._subjects.append_key(tenant_id, NO_SUBJECT)
+        try:
+            with write_transaction(self._engine) as transaction:
+                transaction.execute(
+                    insert(tenants).values(id=tenant_id, name=name, log_ref=log_ref, next_seq=0, created_at_ms=now_ms)
+                )
+        except IntegrityError:
+            found = self._load_tenant_id(name)
+            assert found is not None
+            return found
+        return tenant_id
+
+    def _load_tenant_id(self, name: str) -> str | None:
+        with read_transaction(self._engine) as transaction:
+            return transaction.execute(select(tenants.c.id).where(tenants.c.name == name)).scalar_one_or_none()
+
+    def append_client(self, *, tenant_id: str, name: str, scopes: frozenset[str], now_ms: int) -> NewClient:
+        """Make a client of a tenant; raises `UnknownScope`."""
+        if not scopes or not scopes <= set(SCOPES):
+            raise UnknownScope
+        client = NewClient(
+            client_id="cli_" + secrets.token_hex(8),
+            client_secret=secrets.token_urlsafe(32),
+            tenant_id=tenant_id,
+            scope=" ".join(sorted(scopes)),
+        )
+        with write_transaction(self._engine) as transaction:
+            transaction.execute(
+                insert(clients).values(
+                    id=client.client_id,
+                    tenant_id=tenant_id,
+                    name=name,
+                    secret_hash=_HASHER.hash(client.client_secret),
+                    scope=client.scope,
+                    created_at_ms=now_ms,
+                )
+            )
+        return client
+
+    def verify_client(self, client_id: str, client_secret: str) -> AuthenticatedClient:
+        """The client that these credentials belong to; raises `ClientNotAuthenticated`."""
+        with read_transaction(self._engine) as transaction:
+            row = transaction.execute(
+                select(clients).where(clients.c.id == client_id, clients.c.disabled_at_ms.is_(None))
+            ).one_or_none()
+        try:
+            _HASHER.verify(_NOBODY if row is None else row.secret_hash, client_secret)
+        except argon2.exceptions.VerifyMismatchError:
+            raise ClientNotAuthenticated from None
+        if row is None:
+            raise ClientNotAuthenticated
+        return AuthenticatedClient(client_id=row.id, tenant_id=row.tenant_id, scopes=frozenset(row.scope.split()))
+
+    def append_trusted_issuer(self, tenant_id: str, issuer: TrustedIssuer) -> None:
+        """Trust an issuer for one credential type; trusting it again changes nothing."""
+        try:
+            with write_transaction(self._engine) as transaction:
+                transaction.execute(
+                    insert(trusted_issuers).values(
+                        tenant_id=tenant_id,
+                        did=issuer.did,
+                        vct=issuer.vct,
+                        valid_from_ms=issuer.valid_from_ms,
+                        valid_to_ms=issuer.valid_to_ms,
+                    )
+                )
+        except IntegrityError:
+            return
+
+    def load_trusted_issuers(self, tenant_id: str) -> TrustedIssuers:
+        """Every issuer that the tenant trusts."""
+        with read_transaction(self._engine) as transaction:
+            rows = transaction.execute(
+                select(trusted_issuers)
+                .where(trusted_issuers.c.tenant_id == tenant_id)
+                .order_by(trusted_issuers.c.vct, trusted_issuers.c.did)
+            ).all()
+        return TrustedIssuers(
+            tuple(
+                TrustedIssuer(did=row.did, vct=row.vct, valid_from_ms=row.valid_from_ms, valid_to_ms=row.valid_to_ms)
+                for row in rows
+            )
+        )

@@ -1,0 +1,1 @@
+"""Alembic: the only way in which a Credence database is made or changed."""

@@ -1,0 +1,20 @@
+"""Alembic's environment: online only, one transaction a revision, the URL from whoever calls."""
+
+from alembic import context
+
+from api.store import tables
+from api.store.database import open_engine
+
+url = context.config.get_main_option("sqlalchemy.url")
+assert url is not None
+keystore = (context.config.get_main_option("version_locations") or "").endswith("keystore")
+engine = open_engine(url)
+with engine.connect().execution_options(writes=True) as connection:
+    context.configure(
+        connection=connection,
+        target_metadata=tables.KeystoreModel.metadata if keystore else tables.Model.metadata,
+        transaction_per_migration=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+engine.dispose()

@@ -1,0 +1,1 @@
+"""The revisions of the subject-key store, which is a database of its own."""
