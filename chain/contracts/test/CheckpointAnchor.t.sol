@@ -288,6 +288,12 @@ contract CheckpointAnchorTest is Cheats {
         }
     }
 
+    function test_verifyInclusion_refusesAProofThatIsDeeperThanTheSize() public {
+        bytes32[] memory leaves = _leaves(2);
+        _anchor(logId, 1, MerkleTree.root(leaves));
+        assertTrue(!anchors.verifyInclusion(logId, 1, leaves[1], 0, MerkleTree.path(leaves, 1)), "one leaf is no two");
+    }
+
     function test_verifyInclusion_refusesASizeThatWasNotAnchored() public {
         _anchor(logId, 2, ROOT);
         vm.expectRevert(abi.encodeWithSelector(CheckpointAnchor.NotAnchored.selector, logId, 1));
