@@ -26,9 +26,16 @@ class StoreUnavailable(StoreError):
         super().__init__("The database is not available; nothing was stored. Try again.")
 
 
+#: Those of the server's thread pool, and our own.
+_MOST_THREADS = 48
+
+
 def open_engine(url: str) -> Engine:
     """Open ``url`` (``sqlite:///…`` or ``postgresql+psycopg://…``) with every commit on disk before it returns."""
-    engine = sqlalchemy.create_engine(url, pool_pre_ping=url.startswith("postgresql"))
+    # The server runs at most 40 requests at once, and none of them may wait for a connection that another one holds.
+    engine = sqlalchemy.create_engine(
+        url, pool_pre_ping=url.startswith("postgresql"), pool_size=8, max_overflow=_MOST_THREADS - 8
+    )
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
