@@ -4,9 +4,9 @@
 A. the rows in every public cell by label: cells merge to bins, and bins get a weight of evidence;
 B. the rows by their summed evidence and label: one slope and one intercept;
 C. input by input, the residuals of the scorecard so far, summed by bin: a shrunk correction of each bin.
-The shares of the budget are fixed below. Sources: ../shared/notes/scoring.md sketches it; A and C follow explainable
-boosting under differential privacy (Nori, Caruana, Bu, Shen, Kulkarni 2021), with the scorecard in integer points
-throughout, so that residuals are those of the very points that serving adds up.
+The shares of the budget are fixed below, before any data is seen. A is the scorecard maker's weight of evidence; C is
+close to one cycle of explainable boosting under differential privacy (Nori, Caruana, Bu, Shen, Kulkarni 2021). The
+scorecard is in integer points throughout, so that residuals are those of the very points that serving adds up.
 """
 
 import hmac

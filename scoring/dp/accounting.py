@@ -19,7 +19,7 @@ _SLACK = 1e-9
 def gaussian_rho_e12(*, sensitivity_squared: int, sigma_micro: int) -> int:
     """rho of a discrete Gaussian over an integer vector: sensitivity^2 / (2 sigma^2), rounded up.
 
-    Source: Canonne, Kamath, Steinke 2020, theorem 14 (several values, by L2 sensitivity).
+    Source: Canonne, Kamath, Steinke 2020, on the multivariate discrete Gaussian.
     """
     return -(-(sensitivity_squared * 10**24) // (2 * sigma_micro**2))
 
@@ -36,7 +36,7 @@ def delta_of_rho(rho: float, epsilon: float) -> float:
     """The least delta at which rho-zCDP is shown to be (epsilon, delta)-DP.
 
     inf over a > 1 of exp((a-1)(a rho - epsilon)) / (a-1) (1 - 1/a)^a. Source: Canonne, Kamath, Steinke 2020,
-    corollary 13. Every a gives a valid bound, so a search that stops early only loses tightness.
+    section 2.3. Every a gives a valid bound, so a search that stops early only loses tightness.
     """
     if rho <= 0:
         return 0.0

@@ -1,9 +1,9 @@
 """The privacy ledger: what each population's budget was spent on, before it was spent.
 
-A file of JSON lines, each with its number, its own SHA-256 and that of the line before, appended under an exclusive lock
-and synced to the disk before anyone may draw noise. A charge is never given back: a training that failed has
-spent what it was charged. Lines cut off the end leave no trace in the file itself; every artifact's card names
-its charge's hash, so that a ledger cut before it no longer holds it.
+A file of JSON lines, each with its number, its own SHA-256 and that of the line before, appended under an
+exclusive lock and synced to the disk before anyone may draw noise. A charge is never given back: a training that
+failed has spent what it was charged. Lines cut off the end leave no trace in the file itself; every artifact's
+card names its charge's hash, so that a ledger cut before it no longer holds it.
 """
 
 import fcntl

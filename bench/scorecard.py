@@ -1,0 +1,143 @@
+"""Discrimination of the private scorecard beside LightGBM: the same columns, the same rows, the same folds.
+
+    python bench/scorecard.py [--data NAME --schema TOML] [--epsilon 1] [--folds 5] [--seeds 2]
+
+Reads $CREDENCE_TEST_DATA/data/NAME/NAME.csv.gz and prints JSON. Public data only: raw figures on held-out rows.
+"""
+
+import argparse
+import csv
+import gzip
+import json
+import os
+import secrets
+import time
+from pathlib import Path
+
+import lightgbm
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import StratifiedKFold
+
+from scoring.dp.accounting import budget_rho_e12
+from scoring.dp.mechanisms import Releases
+from scoring.dp.sampler import SystemSampler
+from scoring.features import features_from_row
+from scoring.fitting import Records, fit_scorecard, pd_ppm_of_totals, read_records, score_cells
+from scoring.schema import Schema, parse_schema
+from scoring.scorecard import Scorecard
+
+DELTA_E12 = 10_000_000
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def measure(schema: Schema, rows: list[dict[str, str]], *, epsilons: list[float], folds: int, seeds: int) -> object:
+    """Mean figures over the folds, and over noise seeds for the private models."""
+    records = read_records(schema, rows)
+    labels = records.labels.numpy()
+    inputs = {column.name for column in schema.inputs}
+    values = np.array(
+        [
+            [np.nan if value is None else float(value) for value, column in _graded(schema, row) if column in inputs]
+            for row in rows
+        ]
+    )
+    splits = list(StratifiedKFold(folds, shuffle=True, random_state=7).split(values, labels))
+    result: dict[str, object] = {
+        "schema": schema.name,
+        "note": "public or development data only",
+        "inputs": len(schema.inputs),
+        "rows": len(rows),
+        "folds": folds,
+        "delta": DELTA_E12 / 1e12,
+        "lightgbm": _summary([_lightgbm(values, labels, train, test) for train, test in splits]),
+    }
+    for epsilon in epsilons:
+        started = time.perf_counter()
+        runs = [_private(schema, records, train, test, epsilon) for _ in range(seeds) for train, test in splits]
+        seconds = (time.perf_counter() - started) / len(runs)
+        result[f"scorecard_epsilon_{epsilon:g}"] = {**_summary(runs), "fit_and_score_s": round(seconds, 2)}
+    return result
+
+
+def _private(
+    schema: Schema, records: Records, train: np.ndarray, test: np.ndarray, epsilon: float
+) -> tuple[float, float]:
+    releases = Releases(
+        sampler=SystemSampler(),
+        charged_rho_e12=budget_rho_e12(round(epsilon * 1e6), DELTA_E12),
+        rows_per_person=schema.rows_per_person,
+    )
+    rows = torch.from_numpy(train)
+    fold = Records(
+        cells=records.cells[rows], labels=records.labels[rows], persons=tuple(records.persons[i] for i in train)
+    )
+    scorecard = fit_scorecard(schema, fold, releases, row_cap=len(records.persons), random_bytes=secrets.token_bytes)
+    totals = score_cells(scorecard, _columns(scorecard, records.cells[torch.from_numpy(test)]))
+    pd = pd_ppm_of_totals(totals).numpy() / 1e6
+    labels = records.labels.numpy()[test]
+    return roc_auc_score(labels, -totals.numpy()), _calibration_error(labels, pd)
+
+
+def _columns(scorecard: Scorecard, cells: torch.Tensor) -> torch.Tensor:
+    """Cells of the inputs, laid out as cells of all columns."""
+    schema = scorecard.schema
+    laid_out = torch.zeros((len(cells), len(schema.columns)), dtype=torch.int64)
+    laid_out[:, [schema.position[column.name] for column in schema.inputs]] = cells
+    return laid_out
+
+
+def _graded(schema: Schema, row: dict[str, str]) -> zip:  # type: ignore[type-arg]
+    return zip(features_from_row(schema, row).values, (column.name for column in schema.graded), strict=True)
+
+
+def _lightgbm(values: np.ndarray, labels: np.ndarray, train: np.ndarray, test: np.ndarray) -> tuple[float, float]:
+    model = lightgbm.LGBMClassifier(
+        n_estimators=200,
+        learning_rate=0.04,
+        num_leaves=15,
+        min_child_samples=60,
+        subsample=0.8,
+        subsample_freq=1,
+        colsample_bytree=0.6,
+        reg_lambda=5.0,
+        random_state=7,
+        verbose=-1,
+    ).fit(values[train], labels[train])
+    pd = np.asarray(model.predict_proba(values[test]))[:, 1]
+    return roc_auc_score(labels[test], pd), _calibration_error(labels[test], pd)
+
+
+def _calibration_error(labels: np.ndarray, pd: np.ndarray) -> float:
+    """Expected calibration error over ten bins of equal mass."""
+    bins = np.array_split(np.argsort(pd, kind="stable"), 10)
+    return float(sum(abs(labels[rows].mean() - pd[rows].mean()) * len(rows) for rows in bins) / len(labels))
+
+
+def _summary(runs: list[tuple[float, float]]) -> dict[str, float]:
+    auc, error = np.array(runs).T
+    return {
+        "auc": round(float(auc.mean()), 4),
+        "auc_deviation": round(float(auc.std()), 4),
+        "calibration_error": round(float(error.mean()), 4),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", default="taiwan")
+    parser.add_argument("--schema", type=Path, default=ROOT / "scoring/schemas/taiwan.toml")
+    parser.add_argument("--epsilon", type=float, nargs="+", default=[1.0])
+    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=2)
+    arguments = parser.parse_args()
+    path = Path(os.environ["CREDENCE_TEST_DATA"]) / "data" / arguments.data / f"{arguments.data}.csv.gz"
+    with gzip.open(path, "rt", newline="") as file:
+        rows = list(csv.DictReader(file))
+    schema = parse_schema(arguments.schema.read_bytes())
+    print(json.dumps(measure(schema, rows, epsilons=arguments.epsilon, folds=arguments.folds, seeds=arguments.seeds)))
+
+
+if __name__ == "__main__":
+    main()
