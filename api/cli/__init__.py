@@ -1,0 +1,1 @@
+"""The credence command: one module a command or a family of them, each imported when its command runs."""

@@ -1,0 +1,255 @@
+"""The command line: every command's name, options and help.
+
+A command's module is imported when it runs, because most are heavy and none needs what another does: verifying loads
+no database, serving loads no training library.
+"""
+
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from api.cli.terminal import FAILED, CommandFailed, print_problem
+
+ROOMS = frozenset({"api", "identity", "scoring", "chain"})
+
+app = typer.Typer(
+    help="Private, explainable credit scores from verifiable credentials, anchored where anyone can check them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+clients = typer.Typer(help="OAuth2 clients of a tenant.", no_args_is_help=True)
+issuers = typer.Typer(help="The issuers that a tenant trusts.", no_args_is_help=True)
+wallet_commands = typer.Typer(help="A small scriptable holder of credentials.", no_args_is_help=True)
+app.add_typer(clients, name="clients")
+app.add_typer(issuers, name="issuers")
+app.add_typer(wallet_commands, name="wallet")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Write one JSON document to standard output.")]
+Tenant = Annotated[str, typer.Option(help="The tenant's name; it is made on first mention.")]
+WalletFolder = Annotated[Path, typer.Option("--wallet", help="The wallet's folder: key.jwk and credentials.")]
+
+
+@app.command()
+def demo(as_json: AsJson = False) -> None:
+    """Walk one score the whole way, with real parts: train, issue, present, score, anchor, verify offline."""
+    from api.cli.demo import run_demo
+
+    run_demo(as_json=as_json)
+
+
+@app.command()
+def serve(
+    log_format: Annotated[str, typer.Option(help="Of the lines on standard error: plain or json.")] = "plain",
+) -> None:
+    """Run the service, with an embedded chain where CREDENCE_RPC_URL is not set."""
+    from api.cli.serve import run_service
+
+    if log_format not in {"plain", "json"}:
+        raise typer.BadParameter("plain or json", param_hint="--log-format")
+    run_service(log_as_json=log_format == "json")
+
+
+@app.command()
+def migrate(as_json: AsJson = False) -> None:
+    """Bring the database and the subject-key store to this version's tables."""
+    from api.cli import tenants
+
+    tenants.migrate_databases(as_json=as_json)
+
+
+@clients.command("add")
+def add_client(
+    name: Annotated[str, typer.Argument(help="What people call the client.")],
+    scope: Annotated[list[str], typer.Option(help="lender, compliance or operator; several times for several.")],
+    tenant: Tenant = "default",
+    as_json: AsJson = False,
+) -> None:
+    """Make a client; its secret is shown this once and stored only as a hash."""
+    from api.cli import tenants
+
+    tenants.add_client(name=name, scopes=frozenset(scope), tenant=tenant, as_json=as_json)
+
+
+@issuers.command("trust")
+def trust_issuer(
+    did: Annotated[str, typer.Argument(help="The issuer's did:key or did:jwk.")],
+    type_: Annotated[str, typer.Option("--type", help="A credential type: its vct, or its short name.")],
+    tenant: Tenant = "default",
+    as_json: AsJson = False,
+) -> None:
+    """Trust an issuer for one credential type from now on."""
+    from api.cli import tenants
+
+    tenants.trust_issuer(did=did, type_name=type_, tenant=tenant, as_json=as_json)
+
+
+@issuers.command("list")
+def list_issuers(tenant: Tenant = "default", as_json: AsJson = False) -> None:
+    """List the issuers that a tenant trusts."""
+    from api.cli import tenants
+
+    tenants.list_issuers(tenant=tenant, as_json=as_json)
+
+
+@app.command()
+def train(
+    data: Annotated[str, typer.Option(help="A CSV file with a header, or the word synthetic.")],
+    population: Annotated[str, typer.Option(help="Whose data it is: the name that the privacy budget stands under.")],
+    epsilon: Annotated[str, typer.Option(help="What this training may spend, exact to 0.000001.")],
+    delta: Annotated[str, typer.Option(help="The delta of every epsilon here, exact to 1e-12; below 1 / row cap.")],
+    budget: Annotated[str, typer.Option(help="The epsilon that the population may ever spend, fixed at first use.")],
+    row_cap: Annotated[int, typer.Option(min=1, help="The most rows that are used; public, unlike their number.")],
+    out: Annotated[Path, typer.Option(help="The folder that the model artifact is written to.")],
+    schema: Annotated[Path | None, typer.Option(help="The schema file; the synthetic data has its own.")] = None,
+    holder: Annotated[str | None, typer.Option(help="Who holds the data.  [default: the population's name]")] = None,
+    data_kind: Annotated[str, typer.Option(help="private or public_benchmark.")] = "private",
+    as_json: AsJson = False,
+) -> None:
+    """Train a scorecard under differential privacy.
+
+    The privacy ledger is charged before any noise is drawn; the same data, schema and parameters again give the same
+    model and cost nothing.
+    """
+    from api.cli.train import run_training
+
+    run_training(
+        data=data,
+        schema_path=schema,
+        population=population,
+        epsilon=epsilon,
+        delta=delta,
+        budget=budget,
+        row_cap=row_cap,
+        out=out,
+        holder=holder,
+        data_kind=data_kind,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def verify(
+    file: Annotated[Path, typer.Argument(help="A score document, byte for byte as the service answered it.")],
+    trust: Annotated[Path, typer.Option(help="The keys that you trust, as GET /v1/keys gave them to you once.")] = Path(
+        "var/trust.json"
+    ),
+    rpc: Annotated[str | None, typer.Option(help="An EVM node to ask whether the chain agrees.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Verify a score document, every member of it, without network, service or database.
+
+    Exit code 0: verified. 1: not verified. 2: there was nothing to verify it with.
+    """
+    from api.cli.verify import run_verification
+
+    run_verification(file, trust_path=trust, rpc_url=rpc, as_json=as_json)
+
+
+@app.command()
+def issue(
+    type_: Annotated[str, typer.Option("--type", help="The credential type: its vct, or its short name.")],
+    csv: Annotated[Path, typer.Option(help="One row a credential.")],
+    key: Annotated[Path, typer.Option(help="The institution's private JWK, as `credence wallet keys` makes one.")],
+    holder: Annotated[str, typer.Option(help="The holder's public JWK file, or the column that holds its JSON.")],
+    out: Annotated[Path, typer.Option(help="A new folder for the credentials.")],
+    status_uri: Annotated[
+        str | None, typer.Option(help="Where you will publish out/status-list.jwt; a URI of its own for each run.")
+    ] = None,
+    valid_days: Annotated[int, typer.Option(min=1, max=3650, help="How long the credentials are valid.")] = 365,
+    as_json: AsJson = False,
+) -> None:
+    """Issue a credential for each row of a CSV file.
+
+    A column is named as the claim is; a claim of several months takes a column a month, newest first: paid_minor[0],
+    paid_minor[1] and so on. An empty cell is an absent claim, or the end of its months. A row that does not fit the
+    type's schema is refused by its number and the claim's place, and the others are issued; then the exit code is 1.
+    """
+    from api.cli.issue import run_issuing
+
+    run_issuing(
+        type_name=type_,
+        csv_path=csv,
+        key_path=key,
+        holder=holder,
+        out=out,
+        status_uri=status_uri,
+        valid_days=valid_days,
+        as_json=as_json,
+    )
+
+
+@wallet_commands.command("keys")
+def make_keys(
+    out: Annotated[Path, typer.Option(help="Where the private JWK goes, with mode 0600; .pub beside it is public.")],
+    algorithm: Annotated[str, typer.Option(help="ES256 or EdDSA.")] = "ES256",
+    as_json: AsJson = False,
+) -> None:
+    """Make a key, for a holder or for an institution."""
+    from api.cli import wallet
+
+    wallet.make_key(out, algorithm=algorithm, as_json=as_json)
+
+
+@wallet_commands.command("receive")
+def receive(
+    files: Annotated[list[Path], typer.Argument(help="Credentials, one a file.")],
+    folder: WalletFolder,
+    as_json: AsJson = False,
+) -> None:
+    """Take credentials into the wallet: each must verify and be bound to the wallet's key."""
+    from api.cli import wallet
+
+    wallet.receive_credentials(folder, files, as_json=as_json)
+
+
+@wallet_commands.command("list")
+def list_credentials(folder: WalletFolder, as_json: AsJson = False) -> None:
+    """List the wallet's credentials: type, issuer, expiry and the names of their claims."""
+    from api.cli import wallet
+
+    wallet.list_credentials(folder, as_json=as_json)
+
+
+@wallet_commands.command("present")
+def present(
+    link: Annotated[str, typer.Argument(help="The openid4vp:// link of a request.")],
+    folder: WalletFolder,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be disclosed; send nothing.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the vp_token for the lender to carry, instead of posting it.")
+    ] = False,
+) -> None:
+    """Answer a presentation request, disclosing only what it asks for."""
+    from api.cli import wallet
+
+    wallet.present_credentials(folder, link, dry_run=dry_run, as_json=as_json)
+
+
+def main() -> None:
+    """Run the command that the arguments name; what it refuses is one line on standard error."""
+    try:
+        app()
+    except CommandFailed as failure:
+        print_problem(str(failure))
+        sys.exit(failure.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except OSError as error:
+        # Of an OSError the name is ours: a file that was asked for, or a port.
+        print_problem(f"{error.filename or 'input or output'}: {error.strerror or type(error).__name__}")
+        sys.exit(FAILED)
+    except Exception as error:  # noqa: BLE001 (whatever it is, a person gets one line and no stack trace)
+        if type(error).__module__.partition(".")[0] in ROOMS:
+            print_problem(str(error))  # an error of one of the rooms: its message is fixed and safe
+        else:
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            print_problem(f"unexpected {type(error).__name__} at {place.filename}:{place.lineno}; please report it")
+        sys.exit(FAILED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,225 @@
+"""`credence train`: a scorecard under differential privacy, through the privacy ledger.
+
+The only command beside `credence demo` that needs the training extra; nothing that serves imports this module.
+"""
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from importlib.resources import files
+from pathlib import Path
+
+from api.cli.terminal import USAGE, CommandFailed, LateProgress, format_epsilon, print_json, print_rows, read_file
+from api.clock import now_ms
+from api.settings import Settings, load_settings
+from scoring.card import DataKind
+from scoring.dp.accounting import epsilon_micro_of_rho
+from scoring.dp.ledger import Account, Ledger
+from scoring.dp.reuse import load_reuse_key
+from scoring.errors import ArtifactExists, BudgetExceeded, PopulationChanged, ScoringError, ValueInvalid
+from scoring.population import synthetic_population, training_rows
+from scoring.rows import Row, read_rows
+from scoring.schema import Schema, parse_schema
+
+try:
+    from scoring.training import Trained, TrainingParameters, train_scorecard
+except ModuleNotFoundError as missing:
+    raise CommandFailed(f"Training needs {missing.name}: pip install 'credence[training]'.") from None
+
+SYNTHETIC_PEOPLE, SYNTHETIC_SEED = 10_000, 1
+MAX_SCHEMA_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRun:
+    """One training, its amounts exact: epsilons in millionths, delta in 1e-12."""
+
+    load_rows: Callable[[], Sequence[Row]]
+    schema: Schema
+    population: str
+    holder: str
+    data_kind: DataKind
+    epsilon_micro: int
+    delta_e12: int
+    budget_micro: int
+    row_cap: int
+    out: Path
+
+
+def run_training(
+    *,
+    data: str,
+    schema_path: Path | None,
+    population: str,
+    epsilon: str,
+    delta: str,
+    budget: str,
+    row_cap: int,
+    out: Path,
+    holder: str | None,
+    data_kind: str,
+    as_json: bool,
+) -> None:
+    """Train as the options say, and print what it cost and what it made."""
+    load_rows: Callable[[], Sequence[Row]]
+    kind: DataKind
+    if data == "synthetic":
+        schema, kind = load_synthetic_schema() if schema_path is None else _load_schema(schema_path), "synthetic"
+
+        def load_rows() -> Sequence[Row]:
+            return synthetic_rows(schema)
+    else:
+        if schema_path is None:
+            raise CommandFailed("--schema is needed for data of your own.", exit_code=USAGE)
+        if data_kind == "private":
+            kind = "private"
+        elif data_kind == "public_benchmark":
+            kind = "public_benchmark"
+        else:
+            raise CommandFailed("--data-kind is private or public_benchmark.", exit_code=USAGE)
+        schema, path = _load_schema(schema_path), Path(data)
+        if not path.is_file():
+            raise CommandFailed(f"{path} is not a file.", exit_code=USAGE)
+
+        def load_rows() -> Sequence[Row]:
+            return read_rows(path)
+
+    run = TrainingRun(
+        load_rows=load_rows,
+        schema=schema,
+        population=population,
+        holder=holder or population,
+        data_kind=kind,
+        epsilon_micro=_parse_exact(epsilon, 6, "--epsilon"),
+        delta_e12=_parse_exact(delta, 12, "--delta"),
+        budget_micro=_parse_exact(budget, 6, "--budget"),
+        row_cap=row_cap,
+        out=out,
+    )
+    trained, account = train(run, load_settings())
+    _report(run, trained, account, as_json=as_json)
+
+
+def train(run: TrainingRun, settings: Settings) -> tuple[Trained, Account]:
+    """Train, or find the model that the same training made before; also the population's account after it.
+
+    The ledger is `var/ledger/privacy.jsonl`; the key that finds earlier trainings stands apart from it, in `var/keys`.
+    Raises `ScoringError`, or `CommandFailed` where more can be said to a person.
+    """
+    ledger_folder, keys_folder = settings.var / "ledger", settings.var / "keys"
+    ledger_folder.mkdir(parents=True, exist_ok=True)
+    keys_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    run.out.parent.mkdir(parents=True, exist_ok=True)
+    ledger = Ledger(ledger_folder / "privacy.jsonl")
+    parameters = TrainingParameters(epsilon_micro=run.epsilon_micro, delta_e12=run.delta_e12, row_cap=run.row_cap)
+    try:
+        ledger.open_population(
+            run.population,
+            holder=run.holder,
+            epsilon_micro=run.budget_micro,
+            delta_e12=run.delta_e12,
+            now_ms=now_ms(),
+        )
+        with LateProgress() as progress:
+            trained = train_scorecard(
+                run.load_rows,
+                run.schema,
+                parameters=parameters,
+                population=run.population,
+                data_kind=run.data_kind,
+                ledger=ledger,
+                reuse_key=load_reuse_key(keys_folder / "reuse.key", secrets.token_bytes),
+                out=run.out,
+                now_ms=now_ms(),
+                progress=progress.show,
+            )
+    except BudgetExceeded as refused:
+        left = format_epsilon(remaining_epsilon_micro(ledger.load_account(run.population)))
+        raise CommandFailed(f"{refused} What is left pays for one training of epsilon {left}.") from None
+    except PopulationChanged:
+        account = ledger.load_account(run.population)
+        raise CommandFailed(
+            f"The population stands in the privacy ledger with holder {account.holder}, budget "
+            f"{format_epsilon(account.epsilon_micro)} and delta {account.delta_e12 / 1e12:g}; these are fixed."
+        ) from None
+    except ArtifactExists:
+        raise ModelInTheWay(run.out) from None
+    except ValueInvalid as refused:
+        raise CommandFailed(f"{refused} The column is {refused.feature}.") from None
+    return trained, ledger.load_account(run.population)
+
+
+class ModelInTheWay(CommandFailed):
+    """Something that this training did not make lies where its model should go."""
+
+    def __init__(self, out: Path) -> None:
+        super().__init__(f"{out} holds another model already, and a model is never written over: choose another --out.")
+
+
+def load_synthetic_schema() -> Schema:
+    """The schema of the synthetic population, as it is packaged."""
+    return parse_schema(files("scoring").joinpath("schemas/synthetic.toml").read_bytes())
+
+
+def synthetic_rows(schema: Schema) -> Sequence[Row]:
+    """The rows of the synthetic population that `--data synthetic` means, the same every time."""
+    return training_rows(schema, synthetic_population(SYNTHETIC_PEOPLE, SYNTHETIC_SEED))
+
+
+def remaining_epsilon_micro(account: Account) -> int:
+    """The epsilon of one more training that spends all that is left; epsilons do not add up, their rhos do."""
+    left_rho_e12 = account.budget_rho_e12 - account.spent_rho_e12
+    return epsilon_micro_of_rho(left_rho_e12, account.delta_e12) if left_rho_e12 > 0 else 0
+
+
+def _load_schema(path: Path) -> Schema:
+    try:
+        return parse_schema(read_file(path, max_bytes=MAX_SCHEMA_BYTES))
+    except ScoringError as refused:
+        raise CommandFailed(f"{path}: {refused}") from None
+
+
+def _parse_exact(text: str, places: int, option: str) -> int:
+    """A positive decimal number of at most so many places, as a whole number of the last of them."""
+    try:
+        scaled = Decimal(text).scaleb(places)
+        if scaled.is_finite() and scaled > 0 and scaled == scaled.to_integral_value() and scaled < 10**15:
+            return int(scaled)
+    except InvalidOperation:
+        pass
+    raise CommandFailed(f"{option} is a positive decimal number of at most {places} places.", exit_code=USAGE)
+
+
+def _report(run: TrainingRun, trained: Trained, account: Account, *, as_json: bool) -> None:
+    digest, left_micro = trained.artifact.digest.hex(), remaining_epsilon_micro(account)
+    if as_json:
+        print_json(
+            {
+                "model_sha256": digest,
+                "directory": str(trained.directory),
+                "reused": trained.reused,
+                "data_kind": trained.artifact.card.data_kind,
+                "population": run.population,
+                "epsilon_micro": run.epsilon_micro,
+                "delta_e12": run.delta_e12,
+                "charged_epsilon_micro": 0 if trained.reused else run.epsilon_micro,
+                "spent_epsilon_micro": account.spent_epsilon_micro,
+                "budget_epsilon_micro": account.epsilon_micro,
+                "remaining_epsilon_micro": left_micro,
+            }
+        )
+        return
+    spent = format_epsilon(account.spent_epsilon_micro)
+    print("Found the model of this very training; nothing was spent." if trained.reused else "Trained.")
+    print_rows(
+        [
+            ("model", digest),
+            ("in", trained.directory),
+            ("data", f"{trained.artifact.card.data_kind}, population {run.population}"),
+            ("epsilon", f"{format_epsilon(run.epsilon_micro)} at delta {run.delta_e12 / 1e12:g}, a person's"),
+            ("charged now", format_epsilon(0 if trained.reused else run.epsilon_micro)),
+            ("spent in all", f"{spent} of {format_epsilon(account.epsilon_micro)}"),
+            ("remaining", f"one training of {format_epsilon(left_micro)}"),
+        ]
+    )
