@@ -126,15 +126,23 @@ def train_scorecard(
 
 
 def _load_recorded(ledger: Ledger, mac: str, out: Path) -> Artifact | None:
-    """The artifact that the ledger has of these inputs, at `out`; None where there is none, or it does not load."""
+    """The artifact that the ledger has of these inputs, at `out`; None where there is none, or it does not load.
+
+    It is known by its digest wherever it lies: at `out` already, or in the folder that it was first written to.
+    """
     recorded = ledger.find_artifact(mac)
     if recorded is None:
         return None
+    artifact = _load_by_digest(out, recorded.digest)
+    if artifact is None:
+        artifact = _load_by_digest(Path(recorded.directory), recorded.digest)
+        if artifact is not None:
+            artifact = write_artifact(out, scorecard=artifact.scorecard, card=artifact.card)
+    return artifact
+
+
+def _load_by_digest(directory: Path, digest: str) -> Artifact | None:
     try:
-        digest = bytes.fromhex(recorded.digest)
-        artifact = load_artifact(Path(recorded.directory), expected_digest=digest)
+        return load_artifact(directory, expected_digest=bytes.fromhex(digest))
     except (ArtifactInvalid, ValueError):
         return None
-    if out.resolve() != Path(recorded.directory):
-        artifact = write_artifact(out, scorecard=artifact.scorecard, card=artifact.card)
-    return artifact

@@ -1,5 +1,6 @@
 """Training: what it may see, what it charges, when it charges it, and that serving adds up the same points."""
 
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -124,6 +125,8 @@ def test_the_same_inputs_give_the_same_artifact_uncharged(
     assert (first.reused, again.reused, elsewhere.reused) == (False, True, True)
     assert {one.artifact.digest for one in (first, again, elsewhere)} == {first.artifact.digest}
     assert load_artifact(tmp_path / "copy").digest == first.artifact.digest
+    shutil.rmtree(first.directory)  # as when everything was moved: the copy is known by its digest
+    assert train(out=tmp_path / "copy").reused
     assert ledger.path.read_bytes() == before
 
     other = [{**rows[0], "default": "1" if rows[0]["default"] == "0" else "0"}, *rows[1:]]
