@@ -3,16 +3,17 @@
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import cache
 
 from fastapi import FastAPI
 
 from api.assess import Rooms
 from api.clock import now_ms
-from api.http import audit, auth, log, operations, registry, requests, scores
 from api.http.errors import install_error_handlers
+from api.http.limits import BodyLimitMiddleware
 from api.http.metrics import Metrics
 from api.http.observe import ObserveMiddleware
-from api.http.openapi import describe_app
+from api.http.openapi import install_routes
 from api.http.service import Service
 from api.keystore import Keyring, load_or_create_keyring
 from api.score_document import Trust, TrustedAnchor, TrustedScoreIssuer
@@ -41,7 +42,8 @@ from identity.verifier import Verifier
 from scoring.artifact import load_artifact
 
 MAX_BODY_BYTES = 64 * 1024
-_LEASE_MS = 60_000
+#: How long one step waits for contract and log to be mined, and so a stop for the step; the next one waits on.
+_SET_UP_WAIT_S = 15.0
 
 
 def create_app(settings: Settings, clock: Callable[[], int] = now_ms) -> FastAPI:
@@ -53,12 +55,13 @@ def create_app(settings: Settings, clock: Callable[[], int] = now_ms) -> FastAPI
     migrate(settings.database_url)
     migrate_keystore(settings.keystore_url)
     engine = open_engine(settings.database_url)
+    keystore = open_engine(settings.keystore_url)
     keyring = load_or_create_keyring(settings.var / "keys", clock())
     metrics = Metrics()
 
     subjects = SubjectStore(
         engine=engine,
-        keystore=open_engine(settings.keystore_url),
+        keystore=keystore,
         master_key=keyring.active("encrypt").secret,
         mac_key=keyring.active("mac").secret,
     )
@@ -73,7 +76,7 @@ def create_app(settings: Settings, clock: Callable[[], int] = now_ms) -> FastAPI
         engine=engine,
         requests=requests_store,
         origin=settings.log_origin,
-        observe_batch=lambda size: metrics.batch_entries.observe(size),
+        observe_batch=metrics.batch_entries.observe,
     )
     credential_types = load_credential_types()
     statuses = StatusStore(engine=engine)
@@ -127,14 +130,17 @@ def create_app(settings: Settings, clock: Callable[[], int] = now_ms) -> FastAPI
         yield
         workers.stop()
         sequencer.stop()
+        engine.dispose()
+        keystore.dispose()
 
-    app = FastAPI(title="Credence", lifespan=lifespan, docs_url=None, redoc_url=None, max_body_size=MAX_BODY_BYTES)
+    app = FastAPI(
+        title="Credence", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False
+    )
     app.state.service = service
+    app.add_middleware(BodyLimitMiddleware, max_bytes=MAX_BODY_BYTES)
     app.add_middleware(ObserveMiddleware, metrics=metrics)
     install_error_handlers(app)
-    for routes in (auth, requests, scores, audit, log, registry, operations):
-        app.include_router(routes.router)
-    describe_app(app)
+    install_routes(app)
     return app
 
 
@@ -146,7 +152,7 @@ def _worker_steps(
     def open_target() -> Target:
         chain = load_chain(settings.rpc_url)
         contract = settings.anchor_contract or deploy_contract(
-            rpc_url=settings.rpc_url, chain_id=chain.chain_id, key=key
+            rpc_url=settings.rpc_url, chain_id=chain.chain_id, key=key, timeout_s=_SET_UP_WAIT_S
         )
         log_id = create_log(
             rpc_url=settings.rpc_url,
@@ -155,9 +161,11 @@ def _worker_steps(
             key=key,
             origin=settings.log_origin,
             publishers=[parse_account_key(key).address],
+            timeout_s=_SET_UP_WAIT_S,
         )
         return Target(chain_id=chain.chain_id, contract=contract, log_id=log_id, genesis_hash=chain.genesis_hash)
 
+    @cache
     def client_for(target: Target) -> AnchorClient:
         return AnchorClient(
             rpc_url=settings.rpc_url,
@@ -185,11 +193,9 @@ def _worker_steps(
     def run_anchor(lease: Lease, at_ms: int) -> None:
         anchor_step(anchor_rooms, lease, at_ms)
 
-    steps = {
-        "checkpoint": RecurringStep(run=run_checkpoint, every_ms=settings.checkpoint_interval_ms, lease_ms=_LEASE_MS)
-    }
+    steps = {"checkpoint": RecurringStep(run=run_checkpoint, every_ms=settings.checkpoint_interval_ms)}
     if settings.rpc_url:
-        steps["anchor"] = RecurringStep(run=run_anchor, every_ms=settings.anchor_poll_ms, lease_ms=_LEASE_MS)
+        steps["anchor"] = RecurringStep(run=run_anchor, every_ms=settings.anchor_poll_ms)
     return steps
 
 

@@ -1,23 +1,28 @@
 """The file keystore: one purpose a key, one file a key, rotated by adding.
 
-A key is never deleted by rotation: the newest unretired key of a purpose signs, the others only verify. ``retired_at_size``
-is the log's size when a key was retired: the key counts for leaves below that size only, so that a stolen one cannot
-backdate.
+A key is never deleted by rotation: the newest unretired key of a purpose signs, the others only verify.
+``retired_at_size`` is the log's size when a key was retired: the key counts for leaves below that size only, so that a
+stolen one cannot backdate.
 """
 
+import fcntl
 import json
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Literal, get_args
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from identity.encoding import decode_base64url, encode_base64url
+from identity.errors import IdentityError
 from identity.keys import Algorithm, SigningKey
 
+SECRET_BYTES = 32
 Purpose = Literal["attest", "request", "seal", "log", "anchor", "encrypt", "mac", "token"]
 
 #: The JOSE algorithm of each purpose that has one; every other key is 32 bytes, and its user makes a key of them.
@@ -71,11 +76,23 @@ class Keyring:
 def load_or_create_keyring(folder: Path, now_ms: int) -> Keyring:
     """Load the keys in ``folder``, first making one for each purpose that has none; raises `KeystoreError`."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    keys = load_keyring(folder).keys
-    for purpose in get_args(Purpose):
-        if not any(key.purpose == purpose and key.retired_at_size is None for key in keys):
-            keys = (*keys, append_key(folder, purpose, now_ms))
+    with _locked(folder):
+        keys = load_keyring(folder).keys
+        for purpose in get_args(Purpose):
+            if not any(key.purpose == purpose and key.retired_at_size is None for key in keys):
+                keys = (*keys, append_key(folder, purpose, now_ms))
     return Keyring(keys=keys)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep other processes out, or two that start at once would each make keys that the other does not know."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def load_keyring(folder: Path) -> Keyring:
@@ -89,7 +106,7 @@ def append_key(
     """Make a new key for ``purpose`` and store it durably; from then on it is the active one."""
     algorithm = _ALGORITHMS.get(purpose)
     if algorithm is None:
-        jwk = {"kty": "oct", "k": encode_base64url(random_bytes(32))}
+        jwk = {"kty": "oct", "k": encode_base64url(random_bytes(SECRET_BYTES))}
     else:
         jwk = {name: str(value) for name, value in SigningKey.generate(algorithm).to_private_jwk().items()}
     key = StoredKey(kid=random_bytes(8).hex(), purpose=purpose, created_at_ms=now_ms, retired_at_size=None, jwk=jwk)
@@ -121,9 +138,17 @@ def _load_key(path: Path) -> StoredKey:
     try:
         document = json.loads(path.read_text())
         if document.pop("v") != 1 or document["purpose"] not in get_args(Purpose):
-            raise KeyError
-        return StoredKey(**document)
-    except (ValueError, KeyError, TypeError):
+            raise ValueError
+        key = StoredKey(**document)
+        algorithm = _ALGORITHMS.get(key.purpose)
+        if algorithm is not None and key.signing_key.public.alg != algorithm:
+            raise ValueError
+        if len(key.secret) != SECRET_BYTES or not isinstance(key.kid, str):
+            raise ValueError
+        if type(key.created_at_ms) is not int or type(key.retired_at_size) not in (int, NoneType):
+            raise ValueError
+        return key
+    except (IdentityError, ValueError, KeyError, TypeError, AttributeError):
         raise KeystoreError(f"{path} is not a key file of this version.") from None
 
 

@@ -47,6 +47,15 @@ class NotFound(AccessError):
         super().__init__("There is no such resource.")
 
 
+class BodyTooLarge(AccessError):
+    """The body of the request is larger than any that is served."""
+
+    code = "body_too_large"
+
+    def __init__(self) -> None:
+        super().__init__("The body is larger than 64 KiB.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Problem:
     """A problem document before it is written; `members` name what is wrong beyond the detail."""
@@ -62,10 +71,9 @@ class Problem:
 _BAD_REQUEST: Sequence[type[Exception]] = (
     identity.BadBase64, identity.BadJson, identity.JsonDuplicateKey, identity.JsonNumber, identity.JsonDepth,
     identity.BadJws, identity.ResponseInvalid, identity.VpTokenInvalid, identity.EncryptedResponseNotAsked,
-    identity.DcqlNotSupported,
 )  # fmt: skip
 
-_TOO_LARGE: Sequence[type[Exception]] = (identity.TooLarge,)
+_TOO_LARGE: Sequence[type[Exception]] = (BodyTooLarge, identity.TooLarge)
 
 _UNAUTHORIZED: Sequence[type[Exception]] = (TokenMissing, tenants.ClientNotAuthenticated)
 
@@ -101,12 +109,12 @@ _REFUSED: Sequence[type[Exception]] = (
     identity.UnknownCredentialType, identity.UnknownQueryId, identity.CredentialMissing,
     identity.TooManyPresentations, identity.CredentialRepeated, identity.VctNotAsked, identity.ClaimMissing,
     identity.ArrayNotWhole, identity.HolderMismatch, identity.CredentialRevoked, identity.CredentialSuspended,
-    scoring.ValueInvalid, scoring.SeveralCredentials,
+    identity.DcqlInvalid, identity.DcqlNotSupported, scoring.ValueInvalid, scoring.SeveralCredentials,
 )  # fmt: skip
 
 #: Not the caller's doing, and likely to pass.
 _UNAVAILABLE: Sequence[type[Exception]] = (
-    identity.StatusUnavailable, identity.FetchTimeout, chain.ChainUnavailable,
+    identity.StatusUnavailable, identity.FetchFailed, identity.FetchTimeout, chain.ChainUnavailable,
     database.StoreUnavailable, sequencer.SequencerStopped,
 )  # fmt: skip
 
@@ -114,6 +122,7 @@ _UNAVAILABLE: Sequence[type[Exception]] = (
 _INTERNAL: Sequence[type[Exception]] = (
     identity.CannotIssue, identity.RequestObjectInvalid, identity.CannotPresent, scoring.ExpressionInvalid,
     scoring.ColumnMissing, scoring.InputProtected, scoring.InputUnsourced, scoring.ReasonUnknown,
+    scoring.SchemaInvalid, scoring.CardInvalid, scoring.ScorecardInvalid, scoring.ArtifactUnwritten,
     scoring.ArtifactExists, scoring.ArtifactIncomplete, scoring.ArtifactUnknownFile, scoring.ArtifactAltered,
     scoring.PrivacyUnstated, scoring.NoiseNotFromSystem, scoring.SchemaMismatch, scoring.WeightsInvalid,
     scoring.PrivacyParametersInvalid, scoring.ReleaseUncharged, scoring.RowInvalid, scoring.TrainingDataInvalid,
@@ -127,7 +136,8 @@ _INTERNAL: Sequence[type[Exception]] = (
     chain.ChainRefused, chain.WrongChain, chain.ContractMissing, chain.BadChainAddress, chain.BadAccountKey,
     chain.AccountUnfunded, chain.TransactionRefused, chain.TransactionReverted, chain.TransactionPending,
     chain.DeployerMissing, chain.AnvilMissing, chain.AnvilFailed, chain.AnvilRunning, chain.AnvilPortInUse,
-    chain.AnvilStateDamaged, anchors.OtherChain, jobs.LeaseLost, sequencer.OtherOrigin, tenants.UnknownScope,
+    chain.AnvilStateDamaged, anchors.OtherChain, anchors.NotAPublisher, anchors.ForkedLog, jobs.LeaseLost,
+    sequencer.OtherOrigin, tenants.UnknownScope,
 )  # fmt: skip
 
 _STATUSES: dict[int, Sequence[type[Exception]]] = {

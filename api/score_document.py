@@ -2,14 +2,15 @@
 
 It is one canonical JSON text (RFC 8785) that carries the score, its credential, its log entry with inclusion proof and
 checkpoint, and its anchor. Every member is verified: the score's members against the credential that says the same, the
-credential against the entry that commits to it, the entry against the checkpoint; the rest, such as the transaction that
-anchored it, stands under the seal, a signature over the whole document.
+credential against the entry that commits to it, the entry against the checkpoint; the rest, such as the transaction
+that anchored it, stands under the seal, a signature over the whole document.
 """
 
 import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import UnionType
 from typing import Any
 
 import rfc8785
@@ -30,6 +31,11 @@ from scoring.scorecard import MAX_POINTS, MIN_POINTS, Score
 
 SEAL_TYP = "credence-score-document"
 MAX_DOCUMENT_BYTES = 256 * 1024
+#: Members of the document that say the score, and that the score credential holds as well.
+_SCORE = frozenset(
+    {"id", "request_id", "purpose", "outcome", "points", "scale", "pd_ppm", "band", "reasons", "coverage", "model"}
+    | {"privacy", "supersedes", "test_mode"}
+)
 #: Members of the document that the score credential does not hold, and that something else therefore verifies.
 _AROUND = frozenset({"v", "created_at", "valid_until", "status", "credential", "log", "anchor", "seal"})
 
@@ -194,7 +200,9 @@ def verify_document(data: bytes, trust: Trust) -> VerifiedScoreDocument:
     document = _parse_canonical(data)
     try:
         # 2.
-        header, _, signature = document["seal"].split(".")
+        header, detached, signature = document["seal"].split(".")
+        if detached:
+            raise DocumentNotVerified("The seal carries a payload of its own.")
         sealed = rfc8785.dumps({name: value for name, value in document.items() if name != "seal"})
         seal = parse_jws(f"{header}.{encode_base64url(sealed)}.{signature}", max_chars=2 * MAX_DOCUMENT_BYTES)
         keys = {key.thumbprint: key for key in trust.seal_keys}
@@ -203,7 +211,7 @@ def verify_document(data: bytes, trust: Trust) -> VerifiedScoreDocument:
         credential = verify_score_credential(
             document["credential"], trusted_issuers={issuer.did for issuer in trust.score_issuers}, now_ms=None
         )
-        members = {name: value for name, value in document.items() if name not in _AROUND}
+        members = {name: document[name] for name in _SCORE}
         shown = {name: value for name, value in members.items() if value is not None}
         claims = {name: credential.claims[name] for name in credential.disclosed}
         if rfc8785.dumps(shown) != rfc8785.dumps(claims):
@@ -262,24 +270,36 @@ def format_trust(trust: Trust) -> dict[str, Any]:
 def parse_trust(data: bytes) -> Trust:
     """Read a trust file; raises `MalformedDocument`."""
     try:
-        value: Any = parse_json(data)
-        if set(value) != {"v", "score_issuers", "log_keys", "seal_keys", "anchors"} or value["v"] != 1:
+        value = _members(parse_json(data), v=int, score_issuers=list, log_keys=list, seal_keys=list, anchors=list)
+        if value["v"] != 1:
             raise ValueError
+        issuers = [_members(each, did=str, retired_at_size=int | None) for each in value["score_issuers"]]
+        log_keys = [_members(each, vkey=str, retired_at_size=int | None) for each in value["log_keys"]]
+        anchors = [_members(each, chain_id=int, contract=str, log_id=str) for each in value["anchors"]]
         return Trust(
-            score_issuers=tuple(TrustedScoreIssuer(**each) for each in value["score_issuers"]),
+            score_issuers=tuple(TrustedScoreIssuer(**each) for each in issuers),
             log_keys=tuple(
-                parse_verifier_key(each["vkey"], retired_at_size=each["retired_at_size"]) for each in value["log_keys"]
+                parse_verifier_key(each["vkey"], retired_at_size=each["retired_at_size"]) for each in log_keys
             ),
             seal_keys=tuple(parse_public_jwk(each) for each in value["seal_keys"]),
             anchors=tuple(
                 TrustedAnchor(
                     chain_id=each["chain_id"], contract=each["contract"], log_id=bytes.fromhex(each["log_id"])
                 )
-                for each in value["anchors"]
+                for each in anchors
             ),
         )
-    except (IdentityError, ChainError, KeyError, TypeError, ValueError):
+    except (IdentityError, ChainError, ValueError):
         raise MalformedDocument("The trust file is not one of this version.") from None
+
+
+def _members(value: object, **types: type | UnionType) -> dict[str, Any]:
+    """The object, if it has exactly these members, each of its type; raises ValueError."""
+    if not isinstance(value, dict) or value.keys() != types.keys():
+        raise ValueError
+    if not all(isinstance(value[name], types[name]) and not isinstance(value[name], bool) for name in types):
+        raise ValueError
+    return value
 
 
 def _parse_canonical(data: bytes) -> dict[str, Any]:
@@ -292,7 +312,7 @@ def _parse_canonical(data: bytes) -> dict[str, Any]:
         raise MalformedDocument("The file is not well-formed JSON.") from None
     if canonical != data:
         raise MalformedDocument("The file is not in its canonical form (RFC 8785): a byte of it was changed.")
-    if not isinstance(document, dict) or not set(document) >= _AROUND or type(document["v"]) is not int:
+    if not isinstance(document, dict) or set(document) != _SCORE | _AROUND or type(document["v"]) is not int:
         raise MalformedDocument("The file is not a score document.")
     if document["v"] != 1:
         raise MalformedDocument("The score document is of another version.")
@@ -324,7 +344,18 @@ def _format_anchor(anchor: AnchorStatement) -> dict[str, Any]:
     }
 
 
-def _parse_anchor(value: Mapping[str, Any]) -> AnchorStatement:
+def _parse_anchor(value: object) -> AnchorStatement:
+    value = _members(
+        value,
+        chain_id=int,
+        contract=str,
+        log_id=str,
+        size=int,
+        transaction=str,
+        block_number=int,
+        block_hash=str,
+        state=str,
+    )
     anchor = AnchorStatement(
         chain_id=value["chain_id"],
         contract=value["contract"],
@@ -336,5 +367,5 @@ def _parse_anchor(value: Mapping[str, Any]) -> AnchorStatement:
         state=value["state"],
     )
     if _format_anchor(anchor) != value:
-        raise DocumentNotVerified("The anchor has an unknown member.")
+        raise DocumentNotVerified("The anchor is not written as anchors are.")
     return anchor

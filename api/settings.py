@@ -27,11 +27,11 @@ class Settings:
     bind: str = field(default="127.0.0.1", metadata={"help": "address to listen on"})
     port: int = field(default=8700, metadata={"help": "port to listen on"})
     base_url: str = field(default="", metadata={"help": "public URL of the service, without a trailing slash"})
-    database_url: str = field(default="", metadata={"help": "SQLAlchemy URL of the database"})
-    keystore_url: str = field(default="", metadata={"help": "SQLAlchemy URL of the subject-key store"})
+    database_url: str = field(default="", repr=False, metadata={"help": "SQLAlchemy URL of the database"})
+    keystore_url: str = field(default="", repr=False, metadata={"help": "SQLAlchemy URL of the subject-key store"})
     model: Path = field(default=Path(), metadata={"help": "folder of the model artifact to score with"})
     log_origin: str = field(default="credence.invalid/log", metadata={"help": "origin line of the log's checkpoints"})
-    rpc_url: str = field(default="", metadata={"help": "EVM JSON-RPC URL; empty means the embedded anvil"})
+    rpc_url: str = field(default="", repr=False, metadata={"help": "EVM JSON-RPC URL; empty means the embedded anvil"})
     chain_port: int = field(default=8701, metadata={"help": "port of the embedded anvil"})
     anchor_contract: str = field(default="", metadata={"help": "address of a deployed CheckpointAnchor"})
     anchor_confirmations: int = field(default=12, metadata={"help": "blocks on top after which an anchor is final"})
@@ -48,7 +48,8 @@ class Settings:
         """Fill in what follows from other settings, and refuse what would be unsafe."""
         set_default = object.__setattr__
         if not self.base_url:
-            set_default(self, "base_url", f"http://{self.bind}:{self.port}")
+            host = f"[{self.bind}]" if ":" in self.bind else self.bind
+            set_default(self, "base_url", f"http://{host}:{self.port}")
         if not self.database_url:
             set_default(self, "database_url", f"sqlite:///{self.var}/credence.sqlite3")
         if not self.keystore_url:
@@ -57,7 +58,14 @@ class Settings:
             set_default(self, "keystore_url", f"sqlite:///{self.var}/keystore.sqlite3")
         if self.model == Path():
             set_default(self, "model", self.var / "models" / "default")
-        base = urlsplit(self.base_url)
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if isinstance(value, int) and value < 0:
+                raise SettingsError(f"CREDENCE_{each.name.upper()} must not be negative.")
+        try:
+            base = urlsplit(self.base_url)
+        except ValueError:
+            raise SettingsError("CREDENCE_BASE_URL must be an origin, such as https://credence.example.") from None
         if base.scheme not in {"http", "https"} or not base.netloc or base.path or base.query or base.fragment:
             raise SettingsError("CREDENCE_BASE_URL must be an origin, such as https://credence.example.")
         if not _is_loopback(self.bind):
@@ -82,7 +90,7 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         if not variable.startswith("CREDENCE_") or variable in _NOT_OURS:
             continue
         if variable not in known:
-            raise SettingsError("An environment variable that begins with CREDENCE_ is not a setting of this version.")
+            raise SettingsError(f"{variable} is not a setting of this version.")
         name, default = known[variable].name, known[variable].default
         try:
             if isinstance(default, bool | int):

@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 
-from api.cli.demo import build_query
-from api.cli.local_service import ApiClient, free_port, running_service
+from api.cli.lender import ApiClient, build_query
+from api.cli.local_service import free_port, running_service
 from api.cli.tenants import open_tenants
 from api.clock import now_ms
 from api.settings import Settings, load_settings

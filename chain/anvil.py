@@ -33,6 +33,10 @@ _PREDECESSOR_GRACE_S = 10.0
 # the state of every block to disk, gigabytes in a day; blocks, transactions and receipts are all kept either way.
 _HISTORY_BLOCKS = 64
 
+# anvil makes a first block of its own at every start and keeps it beside the one of the state that it loads: both have
+# to be the same, or block 0 is now one and now the other.
+_GENESIS_TIME_S = 1_700_000_000
+
 # anvil in the background, asked to stop (and so to write its state) when our end of the pipe closes: it never
 # outlives us, however we end.
 _SUPERVISOR = """
@@ -114,6 +118,7 @@ class Anvil:
                 self.kill()
                 raise AnvilFailed
             time.sleep(_POLL_S)
+        self.request("evm_setTime", [int(time.time())])
         self._stopping = threading.Event()
         threading.Thread(target=self._alternate_dumps, args=[self._stopping], name="anvil-dumps", daemon=True).start()
 
@@ -187,6 +192,7 @@ class Anvil:
         # From Prague on every block adds to a system contract (EIP-2935) whose storage anvil copies block by block,
         # which makes a chain of thousands of blocks a thousand times slower to extend.
         command += ["--hardfork", "cancun"]
+        command += ["--timestamp", str(_GENESIS_TIME_S)]
         command += ["--dump-state", str(self._dump_link), "--state-interval", str(_STATE_INTERVAL_S)]
         command += ["--prune-history", str(_HISTORY_BLOCKS), "--cache-path", str(self.state_directory / "cache")]
         if state is not None:

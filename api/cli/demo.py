@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
@@ -18,7 +17,8 @@ import httpx
 
 from api.cli.demo_report import Steps, print_outcome, write_whole
 from api.cli.institutions import Institution, issue_to, load_institutions, published_status_lists
-from api.cli.local_service import ApiClient, free_port, running_service
+from api.cli.lender import ApiClient, await_anchored, build_query
+from api.cli.local_service import free_port, running_service
 from api.cli.tenants import open_tenants
 from api.cli.terminal import FAILED, CommandFailed
 from api.cli.train import (
@@ -55,8 +55,6 @@ POPULATION = "synthetic-demo"
 TENANT = "demo-lender"
 EPSILON_MICRO, DELTA_E12, BUDGET_MICRO, ROW_CAP = 3_000_000, 1_000_000, 30_000_000, 12_000
 LEAST_TYPES = 5
-ANCHOR_TIMEOUT_S = 45.0
-_POLL_S = 0.1
 
 
 def run_demo(*, as_json: bool) -> None:
@@ -216,7 +214,7 @@ def _walk(
     polled = client.get(f"/v1/presentation-requests/{asked['id']}").json()
     if polled["score_id"] is None:
         raise CommandFailed(f"The request is {polled['status']} and has no score.")
-    document = _await_anchor(client, polled["score_id"])
+    document = await_anchored(client, polled["score_id"])
     trust = httpx.get(f"{settings.base_url}/v1/keys", timeout=10.0, trust_env=False).content
     audit_seq = json.loads(json.loads(document)["log"]["entry"])["seq"]
     compliance = ApiClient(settings.base_url, **officer)
@@ -227,37 +225,6 @@ def _walk(
     compliance.close()
     disclosed = sum(len(one.split("~")) - 2 for presented in vp_token.values() for one in presented)
     return document, trust, disclosed
-
-
-def build_query(schema: Schema, vcts: list[str]) -> dict[str, Any]:
-    """A DCQL query for credentials of these types, and of each only the claims that the model reads."""
-    claims: dict[str, dict[str, None]] = {vct: {} for vct in vcts}
-    for column in schema.inputs:
-        for source in schema.sources_of(column):
-            if source.vct in claims:
-                claims[source.vct][source.pointer[0]] = None
-    return {
-        "credentials": [
-            {
-                "id": vct.split(":")[2],
-                "format": "dc+sd-jwt",
-                "meta": {"vct_values": [vct]},
-                "claims": [{"path": [name]} for name in names],
-            }
-            for vct, names in claims.items()
-            if names
-        ]
-    }
-
-
-def _await_anchor(client: ApiClient, score_id: str) -> bytes:
-    deadline_s = time.monotonic() + ANCHOR_TIMEOUT_S
-    while time.monotonic() < deadline_s:
-        document = client.get(f"/v1/scores/{score_id}").content
-        if json.loads(document)["anchor"] is not None:
-            return document
-        time.sleep(_POLL_S)
-    raise CommandFailed(f"The score was not anchored within {ANCHOR_TIMEOUT_S:.0f} s (see var/demo/service.log).")
 
 
 def _verify(document: Path, trust: Path, *options: str) -> dict[str, Any]:

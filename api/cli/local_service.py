@@ -1,4 +1,4 @@
-"""A `credence serve` process of our own on loopback, and a lender's way of calling it."""
+"""A `credence serve` process of our own on loopback."""
 
 import os
 import socket
@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 
@@ -17,7 +16,6 @@ from api.settings import Settings
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
-CALL_TIMEOUT_S = 30.0
 _POLL_S = 0.05
 
 
@@ -76,37 +74,3 @@ def _await_answer(process: subprocess.Popen[bytes], url: str, log: Path) -> None
         if time.monotonic() > deadline_s:
             raise CommandFailed(f"The service did not answer within {START_TIMEOUT_S:.0f} s (see {log}).")
         time.sleep(_POLL_S)
-
-
-class ApiClient:
-    """An OAuth2 client of the API, with a token for all of its scopes; every refusal raises `CommandFailed`."""
-
-    def __init__(self, base_url: str, *, client_id: str, client_secret: str) -> None:
-        self._http = httpx.Client(base_url=base_url, timeout=CALL_TIMEOUT_S, trust_env=False)
-        answer = self._http.post(
-            "/v1/oauth/token", data={"grant_type": "client_credentials"}, auth=(client_id, client_secret)
-        )
-        self._http.headers["Authorization"] = f"Bearer {_checked(answer).json()['access_token']}"
-
-    def get(self, path: str, **parameters: str | int) -> httpx.Response:
-        """GET a path."""
-        return _checked(self._http.get(path, params=parameters))
-
-    def post(self, path: str, body: Mapping[str, Any]) -> httpx.Response:
-        """POST a JSON body."""
-        return _checked(self._http.post(path, json=body))
-
-    def close(self) -> None:
-        """Close its connections."""
-        self._http.close()
-
-
-def _checked(answer: httpx.Response) -> httpx.Response:
-    if answer.is_success:
-        return answer
-    try:
-        code = str(answer.json().get("code", ""))
-    except (ValueError, AttributeError):
-        code = ""
-    request = answer.request
-    raise CommandFailed(f"{request.method} {request.url.path} answered {answer.status_code} {code}".rstrip() + ".")

@@ -21,7 +21,7 @@ from api.clock import format_time, now_ms
 from api.keystore import load_or_create_keyring
 from api.settings import Settings, SettingsError, load_settings
 from chain.anvil import Anvil, find_anvil
-from chain.errors import AnvilPortInUse, ChainError, ChainRefused, ChainUnavailable
+from chain.errors import AnvilPortInUse, AnvilRunning, ChainError, ChainRefused, ChainUnavailable
 from chain.node import parse_account_key
 
 KEEP_ALIVE_S = 15
@@ -97,6 +97,10 @@ def embedded_chain(settings: Settings) -> Iterator[str]:
         finally:
             if started:
                 anvil.stop()
+    except AnvilRunning:
+        raise CommandFailed(
+            f"A service that works in {settings.var} is running already: stop it, or set CREDENCE_VAR."
+        ) from None
     except ChainError as refused:
         raise CommandFailed(f"The embedded chain: {refused}") from None
 

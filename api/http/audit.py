@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.clock import format_time
 from api.http.auth import Compliance, ServiceOf
 from api.http.errors import problem_responses
+from api.http.wire import DECIMAL, Int64, Timestamp
 
 router = APIRouter(prefix="/v1/audit", tags=["audit"])
 
@@ -18,10 +19,10 @@ class AuditEntry(BaseModel):
 
     model_config = ConfigDict(title="AuditEntry")
 
-    seq: int
-    log_index: int
-    type: str
-    at: str
+    seq: Int64 = Field(description="Counts the tenant's entries from 0, without a gap.")
+    log_index: Int64 = Field(description="Where the entry stands in the log.")
+    type: str = Field(description="What happened, such as `score` or `refusal`.")
+    at: Timestamp
     entry: str | None = Field(description="The canonical text that the log commits to.")
     salt: str | None = Field(description="Base64; SHA-256 of domain, salt and entry is the commitment in the log.")
     score: dict[str, Any] | None = Field(description="The score as it was given to the lender.")
@@ -30,8 +31,8 @@ class AuditEntry(BaseModel):
 class AuditPage(BaseModel):
     """A page of entries, oldest first."""
 
-    entries: list[AuditEntry]
-    next_cursor: int | None = Field(description="Give it as `cursor` for the next page; null on the last.")
+    entries: list[AuditEntry] = Field(description="In the order of `seq`.")
+    next_cursor: Int64 | None = Field(description="Give it as `cursor` for the next page; null on the last.")
 
 
 @router.get(
@@ -39,13 +40,13 @@ class AuditPage(BaseModel):
     operation_id="listAuditEntries",
     summary="List the tenant's log entries",
     response_model=AuditPage,
-    responses=problem_responses(401, 403, 422),
+    responses={200: {"description": "A page of entries."}, **problem_responses(401, 403, 422, 503)},
 )
 def list_audit_entries(
     caller: Compliance,
     service: ServiceOf,
-    cursor: Annotated[int, Query(ge=0, le=2**53 - 1, description="From a page's `next_cursor`.")] = 0,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: Annotated[int, Query(ge=0, le=2**53 - 1, description="From a page's `next_cursor`."), DECIMAL] = 0,
+    limit: Annotated[int, Query(ge=1, le=200, description="How many entries a page has at most."), DECIMAL] = 50,
     type: Annotated[Literal["score", "refusal"] | None, Query(description="Entries of one type.")] = None,
 ) -> AuditPage:
     """Entries with their payloads opened, in the order of their sequence numbers."""

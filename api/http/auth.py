@@ -4,7 +4,7 @@ import base64
 import binascii
 import secrets
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl, unquote_plus
 
 from fastapi import APIRouter, Depends, Request, Response, Security
@@ -21,6 +21,8 @@ from api.http.errors import problem_responses
 from api.http.service import Service, service_of
 from api.problems import ScopeMissing, TokenMissing
 from api.store.tenants import ClientNotAuthenticated
+from identity.encoding import decode_base64url
+from identity.errors import IdentityError
 
 TOKEN_VALID_S = 900
 SCOPES = {
@@ -67,17 +69,19 @@ AnyClient = Annotated[Caller, Security(caller_of)]
 class Token(BaseModel):
     """An access token (RFC 6749, section 5.1)."""
 
-    access_token: str
-    token_type: str = Field(examples=["Bearer"])
+    access_token: str = Field(description="Opaque: send it as `Authorization: Bearer …`.")
+    token_type: Literal["Bearer"] = Field(description="How it is sent (RFC 6750).")
     expires_in: int = Field(description="Seconds that it is valid.")
-    scope: str
+    scope: str = Field(description="What it may be used for, separated by spaces.")
 
 
 class TokenError(BaseModel):
     """Why no token was issued (RFC 6749, section 5.2)."""
 
-    error: str = Field(examples=["invalid_client"])
-    error_description: str
+    error: Literal["invalid_request", "invalid_client", "unsupported_grant_type", "invalid_scope"] = Field(
+        description="The stable name of what is wrong, for programs."
+    )
+    error_description: str = Field(description="What is wrong; never repeats what was sent.")
 
 
 _FORM = {
@@ -90,14 +94,19 @@ _FORM = {
                     "required": ["grant_type"],
                     "properties": {
                         "grant_type": {"type": "string", "enum": ["client_credentials"]},
-                        "client_id": {"type": "string"},
-                        "client_secret": {"type": "string"},
-                        "scope": {"type": "string", "description": "Fewer scopes than the client has."},
+                        "client_id": {"type": "string", "description": "Unless it is in HTTP Basic."},
+                        "client_secret": {"type": "string", "description": "Unless it is in HTTP Basic."},
+                        "scope": {
+                            "type": "string",
+                            "description": "Fewer scopes than the client has, separated by spaces; without it, all.",
+                        },
                     },
-                }
+                },
+                "example": {"grant_type": "client_credentials", "client_id": "cli_…", "client_secret": "…"},
             }
         },
-    }
+    },
+    "security": [{"clientBasic": []}, {}],
 }
 
 
@@ -107,9 +116,23 @@ _FORM = {
     summary="Get an access token",
     response_model=Token,
     responses={
-        400: {"model": TokenError, "description": "The request is malformed."},
-        401: {"model": TokenError, "description": "The client is not authenticated."},
-        **problem_responses(413),
+        200: {"description": "A token."},
+        400: {
+            "model": TokenError,
+            "description": "The request is malformed, or asks for a scope that is not the client's.",
+        },
+        401: {
+            "model": TokenError,
+            "description": "The client is unknown, or its secret is wrong; which of the two is not said.",
+            "headers": {
+                "WWW-Authenticate": {
+                    "description": "The scheme to authenticate with (RFC 7617).",
+                    "required": True,
+                    "schema": {"type": "string"},
+                }
+            },
+        },
+        **problem_responses(413, 503),
     },
     openapi_extra=_FORM,
 )
@@ -127,7 +150,7 @@ async def create_token(request: Request) -> Response:
         client = await run_in_threadpool(service.tenants.verify_client, client_id, client_secret)
     except ClientNotAuthenticated as refused:
         return _token_error(401, "invalid_client", str(refused))
-    scopes = frozenset(form["scope"].split()) if form.get("scope") else client.scopes
+    scopes = frozenset(form["scope"].split(" ")) if "scope" in form else client.scopes
     if not scopes <= client.scopes:
         return _token_error(400, "invalid_scope", "The client does not have a scope that was asked for.")
     issued_at_s = service.clock() // 1000
@@ -142,7 +165,7 @@ async def create_token(request: Request) -> Response:
     }
     token = jwt.encode({"alg": "HS256", "typ": "at+jwt"}, claims, OctKey.import_key(service.token_key))
     return JSONResponse(
-        Token(access_token=token, token_type="Bearer", expires_in=TOKEN_VALID_S, scope=claims["scope"]).model_dump(),
+        Token(access_token=token, token_type="Bearer", expires_in=TOKEN_VALID_S, scope=claims["scope"]).model_dump(),  # noqa: S106
         headers={"Cache-Control": "no-store"},
     )
 
@@ -165,7 +188,14 @@ async def read_form(request: Request) -> dict[str, str]:
 
 
 def _client_credentials(request: Request, form: dict[str, str]) -> tuple[str, str]:
-    """The client's id and secret from one place, never from two (RFC 6749, section 2.3)."""
+    """The client's id and secret from one place, never from two (RFC 6749, section 2.3), in its characters (A.1)."""
+    client_id, client_secret = _read_credentials(request, form)
+    if not (client_id + client_secret).isascii() or not (client_id + client_secret).isprintable():
+        raise ValueError
+    return client_id, client_secret
+
+
+def _read_credentials(request: Request, form: dict[str, str]) -> tuple[str, str]:
     scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "basic":
         if "client_secret" in form:
@@ -189,12 +219,14 @@ def _token_error(status: int, error: str, description: str) -> Response:
 
 def _verify_token(key: bytes, token: str, issuer: str, now_ms: int) -> Caller:
     try:
+        for part in token.split("."):
+            decode_base64url(part)  # strictly, so that no altered character goes unseen
         decoded = jwt.decode(token, OctKey.import_key(key), algorithms=["HS256"])
         claims: dict[str, Any] = decoded.claims
         if decoded.header.get("typ") != "at+jwt" or claims["iss"] != issuer or now_ms >= claims["exp"] * 1000:
             raise TokenMissing
         return Caller(client_id=claims["sub"], tenant_id=claims["tenant"], scopes=frozenset(claims["scope"].split()))
-    except (JoseError, ValueError, KeyError, TypeError):
+    except (JoseError, IdentityError, ValueError, KeyError, TypeError, RecursionError):
         raise TokenMissing from None
 
 

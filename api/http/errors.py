@@ -1,6 +1,8 @@
 """Problem documents on the wire (RFC 9457): what went wrong, and never what was sent."""
 
 import logging
+import traceback
+from functools import cache
 from http import HTTPStatus
 from typing import Any
 
@@ -9,14 +11,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from api.problems import INTERNAL, STATUS_OF, TYPE_PREFIX, Problem, problem_of
+from identity.errors import DcqlInvalid
 
 _LOG = logging.getLogger("credence.http")
 MEDIA_TYPE = "application/problem+json"
-
-#: What pydantic calls an error whose place names what the client made up, and not a member of ours.
-_PLACES_OF_THE_CLIENT = {"extra_forbidden", "invalid_key", "value_error.extra"}
 
 
 class InvalidMember(BaseModel):
@@ -40,18 +41,9 @@ class ProblemDocument(BaseModel):
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI's account of the problems that an operation may answer with."""
-    headers = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
-    challenge = {"WWW-Authenticate": {"description": "RFC 6750.", "schema": {"type": "string"}}}
-    return {
-        status: {
-            "description": HTTPStatus(status).phrase,
-            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-            **({"headers": headers} if status == 503 else {}),
-            **({"headers": challenge} if status == 401 else {}),
-        }
-        for status in statuses
-    }
+    """OpenAPI's account of the problems that an operation may answer with; the contract writes each out once."""
+    problem = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: problem}} for status in statuses}
 
 
 def problem_response(problem: Problem, errors: list[dict[str, str]] | None = None) -> Response:
@@ -79,25 +71,33 @@ def install_error_handlers(app: FastAPI) -> None:
         app.add_exception_handler(leaf, _on_room_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_http_error)
-    app.add_exception_handler(Exception, _on_room_error)
 
 
 def _on_room_error(request: Request, error: Exception) -> Response:
     problem = problem_of(error)
     if problem.status == INTERNAL.status:
-        # The type and the place, not the message: a foreign error's message may hold what was sent.
-        _LOG.error("internal error", extra={"error": type(error).__name__, "route": _route_of(request)}, exc_info=None)
+        log_internal_error(error, _route_of(request))
+    if isinstance(error, DcqlInvalid):
+        return problem_response(problem, [{"pointer": "/query" + error.pointer, "code": problem.code}])
     return problem_response(problem)
 
 
-def _on_invalid_request(_request: Request, error: Exception) -> Response:
+def log_internal_error(error: Exception, route: str) -> None:
+    """Record an error of our own: its type and where it was raised, not its message, which may hold what was sent."""
+    place = "".join(traceback.format_tb(error.__traceback__))
+    _LOG.error("internal error: %s at %s\n%s", type(error).__name__, route, place)
+
+
+def _on_invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    errors = [{"pointer": _pointer(each), "code": str(each["type"])} for each in error.errors()]
+    body = getattr(request.scope.get("route"), "body_field", None)
+    ours = frozenset() if body is None else _member_names(body.field_info.annotation)
+    errors = [{"pointer": _pointer(each["loc"], ours), "code": str(each["type"])} for each in error.errors()]
     detail = "The request is not as the contract says; each wrong member is named."
     return problem_response(Problem(status=422, code="invalid_request", detail=detail), errors[:32])
 
 
-def _on_http_error(_request: Request, error: Exception) -> Response:
+def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if type(error.__cause__) in STATUS_OF:
         # The framework turns whatever reading the body raises into a 400 of its own.
@@ -109,14 +109,35 @@ def _on_http_error(_request: Request, error: Exception) -> Response:
     )
     for name, value in (error.headers or {}).items():
         response.headers[name] = value
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        response.headers["Allow"] = ", ".join(_allowed_methods(request))
     return response
 
 
-def _pointer(error: dict[str, Any]) -> str:
-    place = [str(part) for part in error["loc"]]
-    if error["type"] in _PLACES_OF_THE_CLIENT:
-        place = [*place[:-1], "*"]
-    return "/".join(place[1:]) if place and place[0] != "body" else "/" + "/".join(place[1:])
+def _allowed_methods(request: Request) -> list[str]:
+    """Every method of a path: the framework names those of one route, though several may share it."""
+    scope = {"type": "http", "path": request.scope["path"], "root_path": request.scope.get("root_path", "")}
+    return [
+        method
+        for method in ("DELETE", "GET", "PATCH", "POST", "PUT")
+        if any(route.matches({**scope, "method": method})[0] is Match.FULL for route in request.app.routes)
+    ]
+
+
+def _pointer(loc: tuple[int | str, ...], ours: frozenset[str]) -> str:
+    """Where an error is; a name that is not in our contract is what the client made up, and becomes a star."""
+    kind, *place = loc
+    if kind != "body":
+        return "/".join(str(part) for part in place)
+    return "/" + "/".join(str(part) if isinstance(part, int) or part in ours else "*" for part in place)
+
+
+@cache
+def _member_names(model: type[BaseModel]) -> frozenset[str]:
+    """The name of every member that a body may have, at any depth."""
+    schema = model.model_json_schema()
+    objects = [schema, *schema.get("$defs", {}).values()]
+    return frozenset(name for each in objects for name in each.get("properties", {}))
 
 
 def _route_of(request: Request) -> str:

@@ -8,10 +8,18 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.http.auth import ServiceOf
 from api.http.errors import problem_responses
+from api.http.wire import CACHED, DECIMAL, Base64, Int64
 from api.problems import NotFound
 from chain.errors import IndexNotInTree
 from chain.merkle import leaf_hash
 from chain.tiles import TILE_WIDTH, parse_tile_path
+
+_CHECKPOINT = """credence.example/log
+7
+CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=
+
+— credence.example/log Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=
+"""
 
 router = APIRouter(prefix="/v1/log", tags=["log"])
 
@@ -21,10 +29,10 @@ class InclusionProof(BaseModel):
 
     model_config = ConfigDict(title="InclusionProof")
 
-    index: int
-    leaf_hash: str = Field(description="Base64.")
-    size: int
-    inclusion: list[str] = Field(description="Base64, leaf side first.")
+    index: Int64 = Field(description="Where the leaf stands in the log, from 0.")
+    leaf_hash: Base64 = Field(description="The leaf's hash (RFC 6962) in base64.")
+    size: Int64 = Field(description="How many leaves the checkpoint covers.")
+    inclusion: list[Base64] = Field(description="Hashes in base64, the leaf's side first.")
     checkpoint: str = Field(description="A signed note (C2SP tlog-checkpoint).")
 
 
@@ -34,8 +42,12 @@ class InclusionProof(BaseModel):
     summary="Read the newest checkpoint",
     response_class=Response,
     responses={
-        200: {"description": "A signed note.", "content": {"text/plain": {"schema": {"type": "string"}}}},
-        **problem_responses(404),
+        200: {
+            "description": "A signed note.",
+            "content": {"text/plain": {"schema": {"type": "string"}, "example": _CHECKPOINT}},
+            "headers": CACHED,
+        },
+        **problem_responses(404, 503),
     },
 )
 def read_checkpoint(service: ServiceOf) -> Response:
@@ -55,8 +67,9 @@ def read_checkpoint(service: ServiceOf) -> Response:
         200: {
             "description": "The hashes of a tile, or the commitments of an entry bundle.",
             "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+            "headers": CACHED,
         },
-        **problem_responses(404, 422),
+        **problem_responses(404, 422, 503),
     },
 )
 def read_tile(
@@ -75,9 +88,12 @@ def read_tile(
     operation_id="readInclusionProof",
     summary="Read the inclusion proof of a leaf",
     response_model=InclusionProof,
-    responses=problem_responses(404, 422),
+    responses={200: {"description": "The proof."}, **problem_responses(404, 422, 503)},
 )
-def read_inclusion_proof(index: Annotated[int, Path(ge=0, le=2**53 - 1)], service: ServiceOf) -> InclusionProof:
+def read_inclusion_proof(
+    index: Annotated[int, Path(ge=0, le=2**53 - 1, description="Where the leaf stands in the log, from 0."), DECIMAL],
+    service: ServiceOf,
+) -> InclusionProof:
     """The proof that the leaf at an index is under the newest checkpoint."""
     newest = service.log.load_newest_checkpoint()
     if newest is None or index >= newest.size:

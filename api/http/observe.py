@@ -1,13 +1,19 @@
-"""Counts and times every request, and logs one line of it: method, route, status, time; never a body or a header."""
+"""Counts and times every request, and logs one line of it: method, route, status, time; never a body or a header.
+
+What nobody handled ends here too: whatever is outside of us would log its message, and with it perhaps what was sent.
+"""
 
 import logging
 import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.http.errors import log_internal_error, problem_response
 from api.http.metrics import Metrics
+from api.problems import INTERNAL
 
 _LOG = logging.getLogger("credence.access")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class ObserveMiddleware:
@@ -23,12 +29,12 @@ class ObserveMiddleware:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        status = 500
+        status, started_response = 500, False
 
         async def send_and_note(message: Message) -> None:
-            nonlocal status
+            nonlocal status, started_response
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, started_response = message["status"], True
                 message["headers"] = [
                     *message["headers"],
                     (b"x-content-type-options", b"nosniff"),
@@ -38,9 +44,19 @@ class ObserveMiddleware:
 
         try:
             await self._app(scope, receive, send_and_note)
+        except Exception as error:  # noqa: BLE001  (see above)
+            log_internal_error(error, _route_of(scope))
+            if not started_response:
+                await problem_response(INTERNAL)(scope, receive, send_and_note)
         finally:
             took_s = time.perf_counter() - started
-            route = getattr(scope.get("route"), "path", "unmatched")
-            self._metrics.requests.labels(scope["method"], route, str(status)).inc()
-            self._metrics.request_seconds.labels(scope["method"], route).observe(took_s)
-            _LOG.info("%s %s %d %.1f ms", scope["method"], route, status, took_s * 1000)
+            route = _route_of(scope)
+            # A method is whatever the client says, and a label must be one of few.
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            self._metrics.requests.labels(method, route, str(status)).inc()
+            self._metrics.request_seconds.labels(method, route).observe(took_s)
+            _LOG.info("%s %s %d %.1f ms", method, route, status, took_s * 1000)
+
+
+def _route_of(scope: Scope) -> str:
+    return str(getattr(scope.get("route"), "path", "unmatched"))

@@ -16,20 +16,28 @@ router = APIRouter(prefix="/v1", tags=["operations"])
 class Alive(BaseModel):
     """The process answers."""
 
-    status: Literal["alive"]
+    status: Literal["alive"] = Field(description="Always `alive`.")
 
 
 class Readiness(BaseModel):
     """Whether requests can be served: a chain that is down degrades the service, it does not stop it."""
 
-    status: Literal["ready", "degraded", "down"]
-    database: Literal["ok", "failing"]
+    status: Literal["ready", "degraded", "down"] = Field(
+        description="`degraded`: everything but anchoring works; `down`: nothing does."
+    )
+    database: Literal["ok", "failing"] = Field(description="Whether it answers.")
     chain: Literal["ok", "starting", "failing", "unknown"] = Field(
         description="How anchoring fared last; scores are issued and logged whatever it says."
     )
 
 
-@router.get("/healthz", operation_id="readHealth", summary="Is the process alive?", response_model=Alive)
+@router.get(
+    "/healthz",
+    operation_id="readHealth",
+    summary="Is the process alive?",
+    response_model=Alive,
+    responses={200: {"description": "It is."}},
+)
 def read_health() -> Alive:
     """Answers as long as the process does."""
     return Alive(status="alive")
@@ -40,7 +48,10 @@ def read_health() -> Alive:
     operation_id="readReadiness",
     summary="Can the service work?",
     response_model=Readiness,
-    responses={503: {"model": Readiness, "description": "The service is down."}},
+    responses={
+        200: {"description": "It can; where it is degraded, scores are issued and logged, and anchored later."},
+        503: {"model": Readiness, "description": "It cannot: the service is down."},
+    },
 )
 def read_readiness(service: ServiceOf) -> Response:
     """Ready, degraded (the chain is away) or down (the database is)."""
@@ -60,7 +71,7 @@ def read_readiness(service: ServiceOf) -> Response:
     response_class=Response,
     responses={
         200: {"description": "Prometheus text.", "content": {"text/plain": {"schema": {"type": "string"}}}},
-        **problem_responses(401, 403),
+        **problem_responses(401, 403, 503),
     },
 )
 def read_metrics(_caller: Operator, service: ServiceOf) -> Response:

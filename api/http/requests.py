@@ -15,6 +15,7 @@ from api.http.errors import problem_responses
 from api.http.idempotency import IdempotencyKey, idempotency_of
 from api.http.service import Service
 from api.http.strict import StrictRoute
+from api.http.wire import WHOLE, Timestamp, location
 from api.problems import NotFound
 from api.store.requests import StoredRequest
 from identity.dcql import parse_dcql_query
@@ -43,41 +44,53 @@ class Strict(BaseModel):
 class ClaimsQueryBody(Strict):
     """A claim that is asked for (OpenID4VP 1.0, section 6.3)."""
 
-    id: Identifier | None = None
-    path: list[Annotated[str, Field(min_length=1, max_length=64)]] = Field(min_length=1, max_length=1)
+    id: Identifier | None = Field(default=None, description="A name for `claim_sets`, where there are any.")
+    path: list[Annotated[str, Field(min_length=1, max_length=64)]] = Field(
+        min_length=1, max_length=1, description="The name of the claim."
+    )
 
 
 class MetaBody(Strict):
     """Which credential types answer."""
 
     vct_values: list[Annotated[str, Field(pattern=r"^urn:credence:[a-z-]{1,40}:1$")]] = Field(
-        min_length=1, max_length=9
+        min_length=1, max_length=9, description="Credential types, any of which answers."
     )
 
 
 class CredentialQueryBody(Strict):
     """A credential that is asked for (OpenID4VP 1.0, section 6.1)."""
 
-    id: Identifier
+    id: Identifier = Field(description="The name under which it is answered; no two may be the same.")
     format: Literal["dc+sd-jwt"]
     meta: MetaBody
-    multiple: bool = False
-    claims: list[ClaimsQueryBody] | None = Field(default=None, min_length=1, max_length=64)
-    claim_sets: list[list[Identifier]] | None = Field(default=None, min_length=1, max_length=16)
+    multiple: bool = Field(default=False, description="Whether several credentials may answer.")
+    claims: list[ClaimsQueryBody] | None = Field(
+        default=None, min_length=1, max_length=64, description="What the holder is asked to disclose."
+    )
+    claim_sets: list[list[Identifier]] | None = Field(
+        default=None, min_length=1, max_length=16, description="Sets of claims, any of which answers, preferred first."
+    )
 
 
 class CredentialSetBody(Strict):
     """Which of the credentials are needed together (OpenID4VP 1.0, section 6.2)."""
 
-    options: list[Annotated[list[Identifier], Field(min_length=1, max_length=16)]] = Field(min_length=1, max_length=16)
-    required: bool = True
+    options: list[Annotated[list[Identifier], Field(min_length=1, max_length=16)]] = Field(
+        min_length=1, max_length=16, description="Sets of credentials, any of which answers, preferred first."
+    )
+    required: bool = Field(default=True, description="Whether the holder must answer it.")
 
 
 class DcqlQueryBody(Strict):
     """A credential query in DCQL (OpenID4VP 1.0, section 6)."""
 
-    credentials: list[CredentialQueryBody] = Field(min_length=1, max_length=16)
-    credential_sets: list[CredentialSetBody] | None = Field(default=None, min_length=1, max_length=16)
+    credentials: list[CredentialQueryBody] = Field(
+        min_length=1, max_length=16, description="All of them are needed, unless `credential_sets` says otherwise."
+    )
+    credential_sets: list[CredentialSetBody] | None = Field(
+        default=None, min_length=1, max_length=16, description="Which are needed together; must name every one."
+    )
 
 
 class NewPresentationRequest(Strict):
@@ -88,7 +101,9 @@ class NewPresentationRequest(Strict):
     holder_policy: Literal["same_key", "any"] = Field(
         default="same_key", description="Whether every credential must be bound to one and the same holder key."
     )
-    expires_in_s: int = Field(default=600, ge=60, le=86_400, description="Seconds until nobody can answer any more.")
+    expires_in_s: Annotated[
+        int, Field(ge=60, le=86_400, description="Seconds until nobody can answer any more."), WHOLE
+    ] = 600
 
 
 class PresentationRequestView(BaseModel):
@@ -96,18 +111,26 @@ class PresentationRequestView(BaseModel):
 
     model_config = ConfigDict(title="PresentationRequest")
 
-    id: str
-    status: Literal["requested", "retrieved", "submitted", "expired"]
-    purpose: str
-    holder_policy: str
+    id: str = Field(description="`GET /v1/presentation-requests/{id}` reads it again.")
+    status: Literal["requested", "retrieved", "submitted", "expired"] = Field(
+        description="`retrieved`: a wallet fetched it; `submitted`: a presentation was accepted."
+    )
+    purpose: Purpose = Field(description="The permissible purpose, as it was given.")
+    holder_policy: Literal["same_key", "any"] = Field(
+        description="Whether every credential must be bound to one and the same holder key."
+    )
     query: DcqlQueryBody
     nonce: str = Field(description="What the holder's key binding must hold.")
     audience: str = Field(description="Who the holder's key binding must be for: our client identifier.")
-    request_uri: str = Field(description="Where a wallet fetches the signed request object.")
-    request_link: str = Field(description="A link that opens a wallet; also what a QR code shows.")
-    response_uri: str = Field(description="Where a wallet posts its answer.")
-    created_at: str
-    expires_at: str
+    request_uri: str = Field(
+        description="Where a wallet fetches the signed request object.", json_schema_extra={"format": "uri"}
+    )
+    request_link: str = Field(
+        description="A link that opens a wallet; also what a QR code shows.", json_schema_extra={"format": "uri"}
+    )
+    response_uri: str = Field(description="Where a wallet posts its answer.", json_schema_extra={"format": "uri"})
+    created_at: Timestamp
+    expires_at: Timestamp = Field(description="Until when it can be answered; RFC 3339, in UTC.")
     score_id: str | None = Field(description="The score, once a presentation was accepted.")
     refusals: int = Field(description="How many presentations were refused, as far as they were recorded.")
     last_refusal: str | None = Field(description="The code of the problem that the last refused presentation had.")
@@ -119,10 +142,20 @@ class PresentationRequestView(BaseModel):
     operation_id="createPresentationRequest",
     summary="Ask a holder for a presentation",
     response_model=PresentationRequestView,
-    responses=problem_responses(400, 401, 403, 409, 413, 422, 503),
+    responses={
+        201: {
+            "description": "The request, to be shown to the applicant.",
+            "headers": location("The presentation request."),
+        },
+        **problem_responses(400, 401, 403, 409, 413, 415, 422, 503),
+    },
 )
 def create_presentation_request(
-    body: NewPresentationRequest, caller: Lender, service: ServiceOf, idempotency_key: IdempotencyKey = None
+    body: NewPresentationRequest,
+    response: Response,
+    caller: Lender,
+    service: ServiceOf,
+    idempotency_key: IdempotencyKey = None,
 ) -> PresentationRequestView:
     """Create a request that one presentation can answer, once, until it expires."""
     now_ms = service.clock()
@@ -150,6 +183,7 @@ def create_presentation_request(
     made = service.requests.append_request(
         caller.tenant_id, request, rfc8785.dumps(query).decode(), idempotency=idempotency
     )
+    response.headers["Location"] = f"/v1/presentation-requests/{made}"
     return _view(service, _load(service, made, caller.tenant_id))
 
 
@@ -158,7 +192,10 @@ def create_presentation_request(
     operation_id="readPresentationRequest",
     summary="See how far a presentation request has come",
     response_model=PresentationRequestView,
-    responses=problem_responses(401, 403, 404, 422),
+    responses={
+        200: {"description": "The request as it stands now."},
+        **problem_responses(401, 403, 404, 422, 503),
+    },
 )
 def read_presentation_request(request_id: RequestId, caller: Lender, service: ServiceOf) -> PresentationRequestView:
     """Poll a request of one's own."""
@@ -175,7 +212,7 @@ def read_presentation_request(request_id: RequestId, caller: Lender, service: Se
             "description": "The signed request object (OpenID4VP 1.0, section 5; RFC 9101).",
             "content": {"application/oauth-authz-req+jwt": {"schema": {"type": "string"}}},
         },
-        **problem_responses(404, 409, 422),
+        **problem_responses(404, 409, 422, 503),
     },
 )
 def read_request_object(request_id: RequestId, service: ServiceOf) -> Response:
@@ -191,7 +228,7 @@ def read_request_object(request_id: RequestId, service: ServiceOf) -> Response:
 class Acknowledgement(BaseModel):
     """What a wallet learns: that its answer was taken, and nothing of what came of it."""
 
-    redirect_uri: str | None = None
+    redirect_uri: str | None = Field(default=None, description="Where to send the applicant on to, if anywhere.")
 
 
 @router.post(
@@ -200,7 +237,7 @@ class Acknowledgement(BaseModel):
     summary="Answer a presentation request, as a wallet",
     response_model=Acknowledgement,
     response_model_exclude_none=True,
-    responses=problem_responses(400, 404, 409, 413, 422, 503),
+    responses={200: {"description": "The answer was taken."}, **problem_responses(400, 404, 409, 410, 413, 422, 503)},
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -210,12 +247,16 @@ class Acknowledgement(BaseModel):
                         "type": "object",
                         "required": ["state"],
                         "properties": {
-                            "state": {"type": "string"},
+                            "state": {"type": "string", "description": "The `state` of the request object."},
                             "vp_token": {"type": "string", "description": "Presentations by query id, as JSON."},
-                            "error": {"type": "string", "description": "That the wallet declines."},
-                            "error_description": {"type": "string"},
+                            "error": {"type": "string", "description": "In place of `vp_token`: the wallet declines."},
+                            "error_description": {"type": "string", "description": "Why, for people."},
                         },
-                    }
+                    },
+                    "example": {
+                        "state": "6sLYgWPvzAJmYX0f5GmQ3vlQQIBTV1Oc",
+                        "vp_token": '{"history": ["eyJ…~WyJ…~eyJ…"]}',
+                    },
                 }
             },
         }

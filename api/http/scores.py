@@ -9,9 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.http.auth import Lender, ServiceOf
 from api.http.errors import problem_responses
 from api.http.idempotency import IdempotencyKey, idempotency_of
-from api.http.requests import Identifier, Strict, judge
+from api.http.requests import Identifier, Purpose, Strict, judge
 from api.http.service import Service
 from api.http.strict import StrictRoute
+from api.http.wire import Base64, Int64, Sha256, Timestamp, location
 from api.problems import NotFound
 from api.score_document import AnchorStatement, compose_document
 from api.store.scores import OpenedEntry
@@ -27,7 +28,7 @@ Presentation = Annotated[str, Field(min_length=1, max_length=65_536)]
 class NewScore(Strict):
     """A presentation that the lender received itself, for a request of its own."""
 
-    request_id: str = Field(pattern=r"^req_[0-9a-f]{32}$")
+    request_id: str = Field(pattern=r"^req_[0-9a-f]{32}$", description="The request of one's own that is answered.")
     vp_token: dict[Identifier, Annotated[list[Presentation], Field(min_length=1, max_length=16)]] = Field(
         min_length=1, max_length=16, description="Presentations by the id of the credential query that they answer."
     )
@@ -36,8 +37,8 @@ class NewScore(Strict):
 class Scale(BaseModel):
     """What points run from and to."""
 
-    min: int
-    max: int
+    min: int = Field(examples=[300])
+    max: int = Field(examples=[850])
     better: Literal["higher"]
 
 
@@ -46,8 +47,8 @@ class ReasonView(BaseModel):
 
     model_config = ConfigDict(title="Reason")
 
-    code: str
-    text: str
+    code: str = Field(description="Stable, for programs.")
+    text: str = Field(description="For the applicant.")
 
 
 class CoverageView(BaseModel):
@@ -55,18 +56,18 @@ class CoverageView(BaseModel):
 
     model_config = ConfigDict(title="Coverage")
 
-    features_present: int
-    features_total: int
-    credential_types: list[str]
-    stale_types: list[str]
+    features_present: int = Field(description="How many features the presentation gave a value.")
+    features_total: int = Field(description="How many the model looks at.")
+    credential_types: list[str] = Field(description="The credential types that were used.")
+    stale_types: list[str] = Field(description="Those whose newest credential is older than the model wants.")
 
 
 class ModelReference(BaseModel):
     """The model that scored, by the digest of its whole artifact."""
 
-    sha256: str
+    sha256: Sha256 = Field(description="The digest; `GET /v1/models/{sha256}` has the card.")
     name: str
-    data: Literal["synthetic", "private", "public_benchmark"]
+    data: Literal["synthetic", "private", "public_benchmark"] = Field(description="What it was trained on.")
 
 
 class PrivacyView(BaseModel):
@@ -74,11 +75,11 @@ class PrivacyView(BaseModel):
 
     model_config = ConfigDict(title="Privacy")
 
-    epsilon_micro: int
-    delta_e12: int
-    unit: str
-    adjacency: str
-    accountant: str
+    epsilon_micro: Int64 = Field(description="Epsilon, in millionths.")
+    delta_e12: Int64 = Field(description="Delta, in units of 1e-12.")
+    unit: str = Field(description="Whose data is protected, such as a person's.")
+    adjacency: str = Field(description="How two data sets differ that the guarantee holds between.")
+    accountant: str = Field(description="How the spending was added up.")
 
 
 class StatusView(BaseModel):
@@ -86,8 +87,10 @@ class StatusView(BaseModel):
 
     model_config = ConfigDict(title="Status")
 
-    uri: str
-    index: int
+    uri: str = Field(
+        description="The status list (`GET /v1/status-lists/{list_id}`).", json_schema_extra={"format": "uri"}
+    )
+    index: int = Field(description="Where in the list.", ge=0)
 
 
 class LogView(BaseModel):
@@ -95,12 +98,12 @@ class LogView(BaseModel):
 
     model_config = ConfigDict(title="LogProof")
 
-    v: int
-    index: int
-    entry: str
-    salt: str
-    inclusion: list[str] | None
-    checkpoint: str | None
+    v: Literal[1]
+    index: Int64 = Field(description="Where the entry stands in the log, from 0.")
+    entry: str = Field(description="The entry, as the canonical text that the log commits to.")
+    salt: Base64 = Field(description="What the commitment is salted with, in base64.")
+    inclusion: list[Base64] | None = Field(description="The audit path (RFC 6962), the leaf's side first.")
+    checkpoint: str | None = Field(description="The checkpoint that it leads to, a signed note (C2SP tlog-checkpoint).")
 
 
 class AnchorView(BaseModel):
@@ -108,40 +111,42 @@ class AnchorView(BaseModel):
 
     model_config = ConfigDict(title="Anchor")
 
-    chain_id: int
-    contract: str
-    log_id: str
-    size: int
-    transaction: str
-    block_number: int
-    block_hash: str
-    state: Literal["mined", "finalized"]
+    chain_id: Int64
+    contract: str = Field(description="The address of the CheckpointAnchor contract.")
+    log_id: str = Field(description="The id that the log has there: 32 bytes in hex.")
+    size: Int64 = Field(description="The size of the log that was anchored.")
+    transaction: str = Field(description="The transaction's hash, in hex with 0x.")
+    block_number: Int64
+    block_hash: str = Field(description="In hex with 0x.")
+    state: Literal["mined", "finalized"] = Field(description="Finalized: enough blocks stand on top of it.")
 
 
 class ScoreDocument(BaseModel):
     """A score with everything that proves it; `credence verify` checks every member of it offline."""
 
-    v: int
-    id: str
-    request_id: str
-    purpose: str
-    outcome: Literal["scored", "unscorable", "refer"]
+    v: Literal[1]
+    id: str = Field(description="`GET /v1/scores/{id}` reads it again.")
+    request_id: str = Field(description="The presentation request that it answers.")
+    purpose: Purpose = Field(description="The permissible purpose that the lender gave.")
+    outcome: Literal["scored", "unscorable", "refer"] = Field(
+        description="`unscorable`: too little was presented; `refer`: a person has to decide."
+    )
     points: int | None = Field(description="300 to 850; null where the outcome is unscorable.")
     scale: Scale
     pd_ppm: int | None = Field(description="Probability of default, in millionths.")
-    band: str | None
-    reasons: list[ReasonView] = Field(max_length=4)
+    band: str | None = Field(description="The band that the points fall in; null where there are none.")
+    reasons: list[ReasonView] = Field(max_length=4, description="Why points were lost, or why there are none.")
     coverage: CoverageView
     model: ModelReference
     privacy: PrivacyView
-    supersedes: str | None
+    supersedes: str | None = Field(description="The score that this one corrects.")
     test_mode: bool = Field(description="Whether the model is for tests and demonstrations only.")
-    created_at: str
-    valid_until: str
+    created_at: Timestamp
+    valid_until: Timestamp = Field(description="Until when it may be relied on; RFC 3339, in UTC.")
     status: StatusView
     credential: str = Field(description="The same as a credential (SD-JWT VC), to be shown in part to others.")
     log: LogView
-    anchor: AnchorView | None
+    anchor: AnchorView | None = Field(description="Null until the chain holds a checkpoint over the score.")
     seal: str = Field(description="A detached JWS over every other member in canonical JSON (RFC 8785).")
 
 
@@ -155,8 +160,8 @@ _DOCUMENT = {"model": ScoreDocument, "description": "The score document, as cano
     summary="Score a presentation",
     response_class=Response,
     responses={
-        201: _DOCUMENT | {"headers": {"Location": {"description": "The score.", "schema": {"type": "string"}}}},
-        **problem_responses(400, 401, 403, 404, 409, 410, 413, 422, 503),
+        201: _DOCUMENT | {"headers": location("The score.")},
+        **problem_responses(400, 401, 403, 404, 409, 410, 413, 415, 422, 503),
     },
 )
 def create_score(
@@ -188,7 +193,7 @@ def create_score(
     operation_id="readScore",
     summary="Read a score with its proof and anchor",
     response_class=Response,
-    responses={200: _DOCUMENT, **problem_responses(401, 403, 404, 410, 422)},
+    responses={200: _DOCUMENT, **problem_responses(401, 403, 404, 410, 422, 503)},
 )
 def read_score(score_id: ScoreId, caller: Lender, service: ServiceOf) -> Response:
     """Read a score of one's own; proof and anchor fill in as the log and the chain go on."""

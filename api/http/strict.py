@@ -1,9 +1,9 @@
-"""JSON bodies read strictly: no name twice, no NaN, no depth without end."""
+"""JSON bodies read strictly: of that media type, no name twice, no NaN, no depth without end."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from fastapi import Request, Response
+from fastapi import HTTPException, Request, Response
 from fastapi.routing import APIRoute
 
 from identity.encoding import parse_json
@@ -25,6 +25,9 @@ class StrictRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def handle_strictly(request: Request) -> Response:
+            media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+            if self.body_field is not None and media_type != "application/json":
+                raise HTTPException(415)
             return await handle(StrictRequest(request.scope, request.receive))
 
         return handle_strictly

@@ -8,7 +8,7 @@ beside that: ``replaced`` (another transaction took its nonce) and ``failed`` (m
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sqlalchemy import Engine, Row, insert, select, update
+from sqlalchemy import Engine, Row, func, insert, select, update
 
 from api.store.database import StoreError, read_transaction, write_transaction
 from api.store.jobs import Lease, verify_lease
@@ -30,12 +30,34 @@ class Target:
 
 
 class OtherChain(StoreError):
-    """The RPC endpoint serves another chain than the one this log is anchored to."""
+    """The RPC endpoint serves another chain than the one that this log is anchored to, or not its contract."""
 
     code = "other_chain"
 
     def __init__(self) -> None:
         super().__init__("The RPC endpoint serves another chain than the one this log is anchored to.")
+
+
+class NotAPublisher(StoreError):
+    """The contract does not let our account anchor under the log: whoever administers the log must add it."""
+
+    code = "not_a_publisher"
+
+    def __init__(self) -> None:
+        super().__init__("The account is not a publisher of the log on the chain.")
+
+
+class ForkedLog(StoreError):
+    """The chain holds a checkpoint of this log that this database never published.
+
+    Most likely the database was restored from a backup that is older than the checkpoint, and what was acknowledged
+    since is gone from it. Anchoring what it holds now would hide that.
+    """
+
+    code = "forked_log"
+
+    def __init__(self) -> None:
+        super().__init__("The chain holds a checkpoint of this log that the database never published.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +94,7 @@ class AnchorStore:
         return Target(chain_id=row.chain_id, contract=row.contract, log_id=row.log_id, genesis_hash=row.genesis_hash)
 
     def append_target(self, lease: Lease, target: Target) -> None:
-        """Decide where this log is anchored."""
+        """Decide where this log is anchored, once."""
         with write_transaction(self._engine) as transaction:
             verify_lease(transaction, lease)
             transaction.execute(
@@ -85,23 +107,31 @@ class AnchorStore:
             )
 
     def append_prepared(self, lease: Lease, anchor: StoredAnchor) -> None:
-        """Store a signed transaction before its first broadcast."""
+        """Store a signed transaction before its first broadcast.
+
+        One that was given up before, and is now made again with the very same bytes, is taken up again.
+        """
+        values = {
+            "chain_id": anchor.chain_id,
+            "contract": anchor.contract,
+            "checkpoint_size": anchor.checkpoint_size,
+            "nonce": anchor.nonce,
+            "raw": anchor.raw,
+            "max_fee_per_gas": str(anchor.max_fee_per_gas),
+            "max_priority_fee_per_gas": str(anchor.max_priority_fee_per_gas),
+            "state": "prepared",
+            "prepared_at_ms": anchor.prepared_at_ms,
+            "sent_at_ms": None,
+            "block_number": None,
+            "block_hash": None,
+        }
         with write_transaction(self._engine) as transaction:
             verify_lease(transaction, lease)
-            transaction.execute(
-                insert(anchor_transactions).values(
-                    hash=anchor.hash,
-                    chain_id=anchor.chain_id,
-                    contract=anchor.contract,
-                    checkpoint_size=anchor.checkpoint_size,
-                    nonce=anchor.nonce,
-                    raw=anchor.raw,
-                    max_fee_per_gas=str(anchor.max_fee_per_gas),
-                    max_priority_fee_per_gas=str(anchor.max_priority_fee_per_gas),
-                    state="prepared",
-                    prepared_at_ms=anchor.prepared_at_ms,
-                )
+            again = transaction.execute(
+                update(anchor_transactions).where(anchor_transactions.c.hash == anchor.hash).values(values)
             )
+            if again.rowcount == 0:
+                transaction.execute(insert(anchor_transactions).values(hash=anchor.hash, **values))
 
     def move(
         self,
@@ -138,18 +168,18 @@ class AnchorStore:
             newest = transaction.execute(
                 select(anchor_transactions)
                 .where(anchor_transactions.c.state == "finalized")
-                .order_by(anchor_transactions.c.checkpoint_size.desc())
+                .order_by(anchor_transactions.c.nonce.desc())
                 .limit(1)
             ).all()
         return [_stored(row) for row in (*newest, *open_rows)]
 
     def load_finalized(self) -> list[StoredAnchor]:
-        """Every finalized transaction, in the order of their nonces."""
+        """Every finalized transaction, the highest nonce first."""
         with read_transaction(self._engine) as transaction:
             rows = transaction.execute(
                 select(anchor_transactions)
                 .where(anchor_transactions.c.state == "finalized")
-                .order_by(anchor_transactions.c.nonce)
+                .order_by(anchor_transactions.c.nonce.desc())
             ).all()
         return [_stored(row) for row in rows]
 
@@ -164,6 +194,23 @@ class AnchorStore:
                 )
             ).all()
         return [_stored(row) for row in rows]
+
+    def load_anchors_of_size(self, checkpoint_size: int) -> list[StoredAnchor]:
+        """Every transaction that was made to anchor the checkpoint of that size, in whatever state."""
+        with read_transaction(self._engine) as transaction:
+            rows = transaction.execute(
+                select(anchor_transactions).where(anchor_transactions.c.checkpoint_size == checkpoint_size)
+            ).all()
+        return [_stored(row) for row in rows]
+
+    def load_last_prepared_at_ms(self, now_ms: int) -> int | None:
+        """When the newest transaction was made, whatever became of it; None where none was made before `now_ms`."""
+        statement = select(func.max(anchor_transactions.c.prepared_at_ms))
+        with read_transaction(self._engine) as transaction:
+            last: int | None = transaction.execute(
+                statement.where(anchor_transactions.c.prepared_at_ms <= now_ms)
+            ).scalar_one()
+        return last
 
     def load_anchor_over(self, log_index: int) -> StoredAnchor | None:
         """The anchored transaction of the smallest checkpoint that has the leaf, a finalized one before a mined one."""

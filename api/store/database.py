@@ -9,6 +9,8 @@ import sqlalchemy
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 
 class StoreError(Exception):
@@ -18,12 +20,12 @@ class StoreError(Exception):
 
 
 class StoreUnavailable(StoreError):
-    """The database did not take the write; nothing of it is stored."""
+    """The database cannot be reached, or did not confirm a write: whether that is stored, trying it again shows."""
 
     code = "store_unavailable"
 
     def __init__(self) -> None:
-        super().__init__("The database is not available; nothing was stored. Try again.")
+        super().__init__("The database is not available. Try again.")
 
 
 #: Those of the server's thread pool, and our own.
@@ -34,7 +36,11 @@ def open_engine(url: str) -> Engine:
     """Open ``url`` (``sqlite:///…`` or ``postgresql+psycopg://…``) with every commit on disk before it returns."""
     # The server runs at most 40 requests at once, and none of them may wait for a connection that another one holds.
     engine = sqlalchemy.create_engine(
-        url, pool_pre_ping=url.startswith("postgresql"), pool_size=8, max_overflow=_MOST_THREADS - 8
+        url,
+        pool_pre_ping=url.startswith("postgresql"),
+        pool_size=8,
+        max_overflow=_MOST_THREADS - 8,
+        hide_parameters=True,  # or what was sent would stand in the messages of errors, and so in logs
     )
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
@@ -57,18 +63,27 @@ def _begin_sqlite(connection: Connection) -> None:
 
 @contextmanager
 def write_transaction(engine: Engine) -> Iterator[Connection]:
-    """One transaction that may write: on leaving it is durable, or nothing of it is."""
-    with engine.connect().execution_options(writes=True) as connection, connection.begin():
+    """One transaction that may write: on leaving it is durable, or nothing of it is; raises `StoreUnavailable`."""
+    with _availability(), engine.connect().execution_options(writes=True) as connection, connection.begin():
         yield connection
 
 
 @contextmanager
 def read_transaction(engine: Engine) -> Iterator[Connection]:
-    """One consistent view of the database."""
-    with engine.connect() as connection, connection.begin():
+    """One consistent view of the database; raises `StoreUnavailable`."""
+    with _availability(), engine.connect() as connection, connection.begin():
         if engine.dialect.name == "postgresql":
             connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         yield connection
+
+
+@contextmanager
+def _availability() -> Iterator[None]:
+    """Make one error of all that is the database's doing, and not the statement's: away, full, locked for long."""
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeout) as error:
+        raise StoreUnavailable from error
 
 
 def migrate(url: str) -> None:

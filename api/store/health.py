@@ -3,9 +3,8 @@
 from typing import Literal
 
 from sqlalchemy import Engine, func, select
-from sqlalchemy.exc import SQLAlchemyError
 
-from api.store.database import read_transaction
+from api.store.database import StoreUnavailable, read_transaction
 from api.store.tables import jobs, log_head
 
 Chain = Literal["ok", "starting", "failing"]
@@ -22,7 +21,7 @@ class HealthStore:
         try:
             with read_transaction(self._engine) as transaction:
                 transaction.execute(select(func.count()).select_from(log_head)).one()
-        except SQLAlchemyError:
+        except StoreUnavailable:
             return False
         return True
 

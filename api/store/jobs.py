@@ -1,4 +1,8 @@
-"""Recurring jobs with leases: at most one process runs a step, and one that died gives it up by itself."""
+"""Recurring jobs with leases: at most one process runs a step, and one that died gives it up by itself.
+
+A lease is short and renewed while its step runs. Every write of a step is fenced: it is refused once another process
+has taken the job, however late the first one finds out.
+"""
 
 from dataclasses import dataclass
 
@@ -7,6 +11,10 @@ from sqlalchemy.exc import IntegrityError
 
 from api.store.database import StoreError, read_transaction, write_transaction
 from api.store.tables import jobs
+
+#: Clocks of two hosts differ by less. A time that lies further ahead than anybody waits plus this was written before
+#: the clock was set back, and does not count.
+_CLOCK_SKEW_MS = 60_000
 
 
 class LeaseLost(StoreError):
@@ -29,7 +37,7 @@ class Lease:
 
 
 class JobStore:
-    """Takes and gives back leases."""
+    """Takes, renews and gives back leases; `owner` is this process, and no other."""
 
     def __init__(self, *, engine: Engine, owner: str) -> None:
         self._engine = engine
@@ -48,25 +56,33 @@ class JobStore:
         except IntegrityError:
             return
 
-    def lease(self, name: str, *, now_ms: int, lease_ms: int) -> Lease | None:
-        """Take the job if it is due and nobody else holds it."""
-        free = or_(jobs.c.lease_until_ms <= now_ms, jobs.c.lease_owner == self._owner)
+    def lease(self, name: str, *, now_ms: int, lease_ms: int, longest_wait_ms: int) -> Lease | None:
+        """Take the job if it is due and nobody else holds it; it never waits longer than `longest_wait_ms`."""
+        at, until = jobs.c.run_at_ms, jobs.c.lease_until_ms
+        due = or_(at <= now_ms, at > now_ms + longest_wait_ms + _CLOCK_SKEW_MS)
+        free = or_(until <= now_ms, until > now_ms + lease_ms + _CLOCK_SKEW_MS, jobs.c.lease_owner == self._owner)
         with read_transaction(self._engine) as transaction:
-            due = transaction.execute(
-                select(jobs.c.name).where(jobs.c.name == name, jobs.c.run_at_ms <= now_ms, free)
-            ).first()
-        if due is None:
-            return None
+            if transaction.execute(select(jobs.c.name).where(jobs.c.name == name, due, free)).first() is None:
+                return None
         with write_transaction(self._engine) as transaction:
             row = transaction.execute(
                 update(jobs)
-                .where(jobs.c.name == name, jobs.c.run_at_ms <= now_ms, free)
+                .where(jobs.c.name == name, due, free)
                 .values(lease_owner=self._owner, lease_until_ms=now_ms + lease_ms, fence=jobs.c.fence + 1)
                 .returning(jobs.c.fence, jobs.c.failures)
             ).one_or_none()
         if row is None:
             return None
         return Lease(name=name, owner=self._owner, fence=row.fence, failures=row.failures)
+
+    def renew(self, lease: Lease, *, now_ms: int, lease_ms: int) -> None:
+        """Hold the job for longer; does nothing where the lease is no longer held."""
+        with write_transaction(self._engine) as transaction:
+            transaction.execute(
+                update(jobs)
+                .where(jobs.c.name == lease.name, jobs.c.fence == lease.fence, jobs.c.lease_owner == lease.owner)
+                .values(lease_until_ms=now_ms + lease_ms)
+            )
 
     def release(self, lease: Lease, *, run_at_ms: int, failed: bool) -> None:
         """Give the job back, to be run again at `run_at_ms`; does nothing where the lease is no longer held."""

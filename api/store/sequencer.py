@@ -16,7 +16,7 @@ from typing import Any
 import rfc8785
 from cryptography.hazmat.primitives.keywrap import aes_key_wrap
 from sqlalchemy import Connection, Engine, bindparam, insert, select, tuple_, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError
 
 from api.keystore import seal
 from api.store.database import StoreError, StoreUnavailable, write_transaction
@@ -35,7 +35,7 @@ from chain.entry import commitment, encode_entry
 from chain.merkle import Frontier, leaf_hash
 from chain.tiles import TileKey, append_leaves
 from identity.errors import IdentityError
-from identity.presentation import Submitted, submit
+from identity.presentation import Expired, Submitted, submit
 
 MAX_BATCH = 256
 #: A refusal of a live request is an entry too, but nobody may fill the log by failing.
@@ -125,23 +125,33 @@ class Sequencer:
         self._observe_batch = observe_batch
         self._waiting: queue.SimpleQueue[tuple[Append, Future[Outcome]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="sequencer", daemon=True)
+        #: Held to put and to stop, so that nothing is put behind the end, where nobody would take it.
+        self._door = threading.Lock()
         self._stopped = False
 
     def start(self) -> None:
-        """Make the log's head where there is none, and begin to append."""
+        """Make the log's head where there is none, and begin to append; raises `OtherOrigin`."""
+        try:
+            self._append_head()
+        except IntegrityError:
+            self._append_head()  # Another process made it between our look and our insert: now we see it.
+        self._thread.start()
+
+    def _append_head(self) -> None:
         with write_transaction(self._engine) as transaction:
-            if transaction.execute(select(log_head.c.size).where(log_head.c.origin == self._origin)).first() is None:
-                if transaction.execute(select(log_head.c.origin)).first() is not None:
-                    raise OtherOrigin
+            origin = transaction.execute(select(log_head.c.origin)).scalar_one_or_none()
+            if origin is None:
                 transaction.execute(
                     insert(log_head).values(origin=self._origin, size=0, frontier=Frontier.empty().to_bytes())
                 )
-        self._thread.start()
+            elif origin != self._origin:
+                raise OtherOrigin
 
     def stop(self) -> None:
         """Append what is waiting, then end."""
-        self._stopped = True
-        self._waiting.put(None)
+        with self._door:
+            self._stopped = True
+            self._waiting.put(None)
         if self._thread.is_alive():
             self._thread.join()
 
@@ -149,12 +159,14 @@ class Sequencer:
         """Make one entry durable and say where it stands.
 
         Raises RequestExpired or NonceUsed of the identity room where the request was answered otherwise meanwhile,
-        `IdempotencyKeyReused`, `StoreUnavailable` or `SequencerStopped`; in each case nothing of it is stored.
+        `IdempotencyKeyReused` or `SequencerStopped`, and then nothing of it is stored; or `StoreUnavailable`, and then
+        the same item again says whether it is.
         """
-        if self._stopped:
-            raise SequencerStopped
         future: Future[Outcome] = Future()
-        self._waiting.put((item, future))
+        with self._door:
+            if self._stopped:
+                raise SequencerStopped
+            self._waiting.put((item, future))
         return future.result()
 
     def _run(self) -> None:
@@ -178,31 +190,25 @@ class Sequencer:
         try:
             with write_transaction(self._engine) as transaction:
                 results = _Batch(transaction, self).append([item for item, _ in batch])
-        except SQLAlchemyError as error:
-            if len(batch) > 1:
-                # One item that the database refuses must not take its neighbours down.
-                for each in batch:
-                    self._append_batch([each])
-                return
-            batch[0][1].set_exception(_unavailable(error))
+        except StoreUnavailable:
+            for _, future in batch:
+                future.set_exception(StoreUnavailable())
             return
         except Exception as error:  # noqa: BLE001  (whatever it is, a waiting request must hear of it)
-            for _, future in batch:
-                future.set_exception(error)
+            if len(batch) == 1:
+                batch[0][1].set_exception(error)
+                return
+            # One item that cannot be appended must not take its neighbours down.
+            for each in batch:
+                self._append_batch([each])
             return
         # A crash here leaves the entries durable and unanswered: the same presentation again gets its stored answer.
-        self._observe_batch(len(batch))
         for (_, future), result in zip(batch, results, strict=True):
             if isinstance(result, Exception):
                 future.set_exception(result)
             else:
                 future.set_result(result)
-
-
-def _unavailable(error: SQLAlchemyError) -> StoreUnavailable:
-    unavailable = StoreUnavailable()
-    unavailable.__cause__ = error
-    return unavailable
+        self._observe_batch(len(batch))
 
 
 class OtherOrigin(StoreError):
@@ -313,7 +319,7 @@ class _Batch:
         )
         assert stored is not None
         refusals, _ = self._refusals.get(item.request_id, (stored.refusals, item.code))
-        over = isinstance(stored.state, Submitted) or item.request_id in self._answered
+        over = isinstance(stored.state, Submitted | Expired) or item.request_id in self._answered
         if over or refusals >= MAX_REFUSALS_PER_REQUEST:
             return NotRecorded()
         self._refusals[item.request_id] = (refusals + 1, item.code)

@@ -26,7 +26,7 @@ class AllottedStatus:
 
 
 class StatusStore:
-    """Allots indices in blocks, so that issuing a score needs no write of its own; what a crash leaves is never used."""
+    """Allots indices in blocks, so that issuing a score needs no write of its own; a crash wastes the rest of one."""
 
     def __init__(self, *, engine: Engine, random_below: Callable[[int], int] = secrets.randbelow) -> None:
         self._engine = engine

@@ -97,7 +97,7 @@ class Subject(Model, table=True):
 
 
 class LogEntry(Model, table=True):
-    """One leaf of the log: its commitment, and the sealed payload {entry, salt, answer} that erasure makes unreadable."""
+    """One leaf of the log: its commitment, and the payload {entry, salt, answer} under a key that erasure destroys."""
 
     __tablename__ = "log_entries"
     __table_args__ = (UniqueConstraint("tenant_id", "seq"),)

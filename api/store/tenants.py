@@ -127,8 +127,8 @@ class TenantStore:
             raise ClientNotAuthenticated
         return AuthenticatedClient(client_id=row.id, tenant_id=row.tenant_id, scopes=frozenset(row.scope.split()))
 
-    def append_trusted_issuer(self, tenant_id: str, issuer: TrustedIssuer) -> None:
-        """Trust an issuer for one credential type; trusting it again changes nothing."""
+    def append_trusted_issuer(self, tenant_id: str, issuer: TrustedIssuer) -> TrustedIssuer:
+        """Trust an issuer for one credential type; trusting it again changes nothing. Returns what stands."""
         try:
             with write_transaction(self._engine) as transaction:
                 transaction.execute(
@@ -141,7 +141,9 @@ class TenantStore:
                     )
                 )
         except IntegrityError:
-            return
+            trusted = self.load_trusted_issuers(tenant_id).issuers
+            return next(each for each in trusted if (each.did, each.vct) == (issuer.did, issuer.vct))
+        return issuer
 
     def load_trusted_issuers(self, tenant_id: str) -> TrustedIssuers:
         """Every issuer that the tenant trusts."""

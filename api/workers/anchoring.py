@@ -8,11 +8,27 @@ any instruction and run again, here or in another process, and it never sends an
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from api.store.anchors import PENDING, AnchorState, AnchorStore, StoredAnchor, Target
+from api.store.anchors import (
+    ANCHORED,
+    PENDING,
+    AnchorState,
+    AnchorStore,
+    ForkedLog,
+    NotAPublisher,
+    OtherChain,
+    StoredAnchor,
+    Target,
+)
 from api.store.jobs import Lease
 from api.store.log import LogStore
-from chain.anchor import AnchorClient
-from chain.node import ChainHead, Fees, Submission
+from chain.anchor import AnchorClient, AnchoredCheckpoint
+from chain.errors import ContractMissing
+from chain.node import ChainHead, Fees, Receipt, Submission
+
+#: A chain that stands still takes no transaction at any price: nobody offers more than this many times what the node
+#: suggests, however long it stood.
+MOST_TIMES_SUGGESTED = 10
+_TAKEN = (Submission.ACCEPTED, Submission.ALREADY_KNOWN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,105 +54,152 @@ class AnchorRooms:
 def anchor_step(rooms: AnchorRooms, lease: Lease, now_ms: int) -> None:
     """Move every anchoring transaction to the state that the chain proves, then anchor the newest checkpoint.
 
-    Raises a ChainError where the chain cannot be asked, and `LeaseLost` where another process has taken over; either
-    way the next call goes on from what is stored.
+    Raises a ChainError where the chain cannot be asked; `OtherChain`, `NotAPublisher` or `ForkedLog` where somebody
+    has to look before it may be written to; `LeaseLost` where another process has taken over. In each case the next
+    call goes on from what is stored.
     """
+    client = _open_client(rooms, lease)
+    # The nonce is read before the receipts: one that was taken by then, and by none of ours, was taken by others.
+    head, next_nonce = client.check_chain(), client.load_next_nonce()
+    for anchor in rooms.anchors.load_unsettled():
+        _settle(rooms, client, lease, anchor, head=head, now_ms=now_ms)
+    _give_up_replaced(rooms, client, lease, head=head, next_nonce=next_nonce)
+    anchored = client.load_latest_anchor()
+    if anchored is not None:
+        _recognize(rooms, client, lease, anchored)
+
+    waiting = [each for each in rooms.anchors.load_unsettled() if each.state in PENDING and each.nonce >= next_nonce]
+    offers = {each.nonce: each for each in sorted(waiting, key=lambda each: each.max_fee_per_gas)}
+    if next_nonce in offers:
+        for nonce in sorted(offers):
+            _resend(rooms, client, lease, offers[nonce], now_ms)
+        best = offers[next_nonce]
+        if _has_passed(rooms.policy.resend_after_ms, best.sent_at_ms or best.prepared_at_ms, now_ms):
+            _send(rooms, client, lease, nonce=next_nonce, outbid=best, anchored=anchored, now_ms=now_ms)
+        return
+    last_ms = rooms.anchors.load_last_prepared_at_ms(now_ms)
+    due = last_ms is None or _has_passed(rooms.policy.interval_ms, last_ms, now_ms)
+    # Transactions may wait behind a nonce that nobody holds any more: then the newest checkpoint takes it at once.
+    # Where the nonce was taken while we looked, the next step sees what by.
+    if (waiting or due) and client.load_next_nonce() == next_nonce:
+        _send(rooms, client, lease, nonce=next_nonce, outbid=None, anchored=anchored, now_ms=now_ms)
+
+
+def _open_client(rooms: AnchorRooms, lease: Lease) -> AnchorClient:
+    """A client of the log's contract, on the chain that it was decided for, where it may write."""
     target = rooms.anchors.load_target()
     if target is None:
         target = rooms.open_target()
         rooms.anchors.append_target(lease, target)
     client = rooms.client_for(target)
-    head = client.check_chain()
-    # The nonce is read before the receipts: a nonce that was taken by then, and by none of ours, was taken by others.
-    next_nonce = client.load_next_nonce()
-    for anchor in rooms.anchors.load_unsettled():
-        _settle(rooms, client, lease, anchor, head=head, next_nonce=next_nonce, now_ms=now_ms)
+    if not client.check_canonical(0, target.genesis_hash):
+        raise OtherChain
+    if not _may_publish(client):
+        # A chain that lost its last blocks may have lost contract and log with them. Both have the addresses that
+        # they had, so that making them again brings back what every document names.
+        if rooms.open_target() != target:
+            raise OtherChain
+        if not _may_publish(client):
+            raise NotAPublisher
+    return client
 
-    unsettled = rooms.anchors.load_unsettled()
-    waiting = [anchor for anchor in unsettled if anchor.state in PENDING and anchor.nonce >= next_nonce]
-    rivals = [anchor for anchor in waiting if anchor.nonce == next_nonce]
-    if rivals:
-        for anchor in sorted(waiting, key=lambda each: each.nonce):
-            _resend(rooms, client, lease, anchor, now_ms)
-        _offer_more(rooms, client, lease, rivals, now_ms)
-        return
-    last_ms = max((anchor.prepared_at_ms for anchor in unsettled), default=0)
-    if waiting or now_ms - last_ms >= rooms.policy.interval_ms:
-        # Transactions may wait behind a nonce that nobody holds any more: then the newest checkpoint takes it at once.
-        _send(rooms, client, lease, nonce=next_nonce, least=None, now_ms=now_ms)
+
+def _may_publish(client: AnchorClient) -> bool:
+    """Whether contract and log are there and let us write; a call of an address without code would do nothing."""
+    try:
+        return client.check_publisher(client.publisher)
+    except ContractMissing:
+        return False
 
 
 def _settle(
-    rooms: AnchorRooms,
-    client: AnchorClient,
-    lease: Lease,
-    anchor: StoredAnchor,
-    *,
-    head: ChainHead,
-    next_nonce: int,
-    now_ms: int,
+    rooms: AnchorRooms, client: AnchorClient, lease: Lease, anchor: StoredAnchor, *, head: ChainHead, now_ms: int
 ) -> None:
-    """Move one transaction to the state that its receipt, or the lack of one, proves."""
-    move = rooms.anchors.move
+    """Move one transaction to the state that its receipt, or the loss of it, proves."""
     receipt = client.load_receipt(anchor.hash)
     if receipt is not None:
-        state: AnchorState = "mined"
-        if not receipt.succeeded:
-            state = "failed"
-        elif head.number - receipt.block_number >= rooms.policy.confirmations:
-            state = "finalized"
+        state = _state_of(receipt, head, rooms.policy.confirmations)
         if (state, receipt.block_hash) != (anchor.state, anchor.block_hash):
-            move(lease, anchor, state, block_number=receipt.block_number, block_hash=receipt.block_hash)
+            rooms.anchors.move(lease, anchor, state, block_number=receipt.block_number, block_hash=receipt.block_hash)
     elif anchor.state == "mined":
         # Its block is no longer canonical; the wait for a higher fee starts anew.
-        move(lease, anchor, "sent", sent_at_ms=now_ms)
+        rooms.anchors.move(lease, anchor, "sent", sent_at_ms=now_ms)
     elif anchor.state == "finalized":
-        # The chain lost what was final, and perhaps more with it: everything goes back that is not there any more.
+        # The chain lost what was final: everything goes back that is not there any more. An account's transactions
+        # are mined in the order of their nonces, so all that came before one that is still there are there too.
         for each in rooms.anchors.load_finalized():
-            if client.load_receipt(each.hash) is None:
-                move(lease, each, "sent", sent_at_ms=now_ms)
-    elif anchor.nonce < next_nonce and client.check_chain().hash == head.hash:
-        # Another transaction has its nonce. Where that is one of ours and may still be undone, this one must wait.
-        states = {rival.state for rival in rooms.anchors.load_rivals(anchor)}
-        if not states & {"prepared", "sent", "mined"} or "finalized" in states:
-            move(lease, anchor, "replaced")
+            if client.load_receipt(each.hash) is not None:
+                break
+            rooms.anchors.move(lease, each, "sent", sent_at_ms=now_ms)
+
+
+def _state_of(receipt: Receipt, head: ChainHead, confirmations: int) -> AnchorState:
+    if not receipt.succeeded:
+        return "failed"
+    return "finalized" if head.number - receipt.block_number >= confirmations else "mined"
+
+
+def _give_up_replaced(
+    rooms: AnchorRooms, client: AnchorClient, lease: Lease, *, head: ChainHead, next_nonce: int
+) -> None:
+    """Give up what can no longer be mined, because another transaction has its nonce."""
+    overtaken = [each for each in rooms.anchors.load_unsettled() if each.state in PENDING and each.nonce < next_nonce]
+    if overtaken and client.check_chain() == head:  # else a reorganisation between our questions could look the same
+        for anchor in overtaken:
+            # Where one of ours has the nonce in a block that may still be undone, this one may yet be mined.
+            if all(rival.state != "mined" for rival in rooms.anchors.load_rivals(anchor)):
+                rooms.anchors.move(lease, anchor, "replaced")
+
+
+def _recognize(rooms: AnchorRooms, client: AnchorClient, lease: Lease, anchored: AnchoredCheckpoint) -> None:
+    """Make sure that the contract's newest checkpoint is this log's, and that its transaction is stored as mined.
+
+    A transaction that was given up can be mined after all, where a reorganisation undid what had taken its place.
+    """
+    published = rooms.log.load_checkpoint(anchored.size)
+    if published is None or published.root != anchored.root:
+        raise ForkedLog
+    candidates = rooms.anchors.load_anchors_of_size(anchored.size)
+    if any(each.state in ANCHORED for each in candidates):
+        return
+    for each in candidates:
+        receipt = client.load_receipt(each.hash)
+        if receipt is not None and receipt.succeeded:
+            rooms.anchors.move(lease, each, "mined", block_number=receipt.block_number, block_hash=receipt.block_hash)
 
 
 def _resend(rooms: AnchorRooms, client: AnchorClient, lease: Lease, anchor: StoredAnchor, now_ms: int) -> None:
-    """Hand a waiting transaction to the node again, unless the node has it."""
-    if client.transaction_known(anchor.hash):
-        if anchor.state == "prepared":
-            rooms.anchors.move(lease, anchor, "sent", sent_at_ms=now_ms)
-        return
-    submission = client.submit_transaction(anchor.raw)
+    """Hand a waiting transaction to the node, unless the node has it."""
+    has_it = client.transaction_known(anchor.hash) or client.submit_transaction(anchor.raw) in _TAKEN
     # A crash here leaves it prepared: the next step finds that the node has it.
-    if submission in (Submission.ACCEPTED, Submission.ALREADY_KNOWN) and anchor.state == "prepared":
+    if has_it and anchor.state == "prepared":
         rooms.anchors.move(lease, anchor, "sent", sent_at_ms=now_ms)
 
 
-def _offer_more(
-    rooms: AnchorRooms, client: AnchorClient, lease: Lease, rivals: list[StoredAnchor], now_ms: int
-) -> None:
-    """Replace what has waited long by the newest checkpoint, at a higher fee and under the same nonce."""
-    best = max(rivals, key=lambda each: each.max_fee_per_gas)
-    if now_ms - (best.sent_at_ms or best.prepared_at_ms) >= rooms.policy.resend_after_ms:
-        paid = Fees(max_fee_per_gas=best.max_fee_per_gas, max_priority_fee_per_gas=best.max_priority_fee_per_gas)
-        _send(rooms, client, lease, nonce=best.nonce, least=paid.bump(), now_ms=now_ms)
-
-
 def _send(
-    rooms: AnchorRooms, client: AnchorClient, lease: Lease, *, nonce: int, least: Fees | None, now_ms: int
+    rooms: AnchorRooms,
+    client: AnchorClient,
+    lease: Lease,
+    *,
+    nonce: int,
+    outbid: StoredAnchor | None,
+    anchored: AnchoredCheckpoint | None,
+    now_ms: int,
 ) -> None:
-    """Anchor the newest checkpoint under a nonce, unless the contract has it or a larger one."""
+    """Anchor the newest checkpoint under a nonce, unless the contract has it; pay more than `outbid` did."""
     checkpoint = rooms.log.load_newest_checkpoint()
-    anchored = client.load_latest_anchor()
     if checkpoint is None or checkpoint.size <= (anchored.size if anchored is not None else 0):
         return
     fees = client.suggest_fees()
-    if least is not None:
+    if outbid is not None:
+        higher = Fees(
+            max_fee_per_gas=outbid.max_fee_per_gas, max_priority_fee_per_gas=outbid.max_priority_fee_per_gas
+        ).bump()
+        if higher.max_fee_per_gas > MOST_TIMES_SUGGESTED * fees.max_fee_per_gas:
+            return
         fees = Fees(
-            max_fee_per_gas=max(fees.max_fee_per_gas, least.max_fee_per_gas),
-            max_priority_fee_per_gas=max(fees.max_priority_fee_per_gas, least.max_priority_fee_per_gas),
+            max_fee_per_gas=max(fees.max_fee_per_gas, higher.max_fee_per_gas),
+            max_priority_fee_per_gas=max(fees.max_priority_fee_per_gas, higher.max_priority_fee_per_gas),
         )
     transaction = client.build_anchor_transaction(size=checkpoint.size, root=checkpoint.root, nonce=nonce, fees=fees)
     prepared = StoredAnchor(
@@ -157,3 +220,8 @@ def _send(
     rooms.anchors.append_prepared(lease, prepared)
     # A crash here leaves it prepared and unsent: the next step asks the node, which does not have it, and sends it.
     _resend(rooms, client, lease, prepared, now_ms)
+
+
+def _has_passed(wait_ms: int, since_ms: int, now_ms: int) -> bool:
+    """Whether a wait is over; it is, too, where the clock was set back before its beginning."""
+    return not 0 <= now_ms - since_ms < wait_ms

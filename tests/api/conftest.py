@@ -1,19 +1,24 @@
 """A whole service in one process, over real databases, with the counterparties that a test needs."""
 
-import secrets
-import threading
+import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import argon2
+import httpx
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import func, select
 
 from api.app import create_app
 from api.http.service import Service
 from api.settings import Settings
+from api.store import tables, tenants
+from api.store.database import migrate, migrate_keystore
 from identity.credential_types.types import load_credential_types
 from identity.holder import present
 from identity.issuance import issue_credential
@@ -116,6 +121,21 @@ class Harness:
             self.tokens[name] = answer.json()["access_token"]
         return {"Authorization": f"Bearer {self.tokens[name]}"}
 
+    def settle(self) -> None:
+        """Wait until each worker step ran once: none runs again before the clock moves."""
+        give_up_at_s = time.monotonic() + 10
+        with self.service.health._engine.connect() as connection:
+            while not connection.execute(
+                select(func.count()).where(tables.jobs.c.fence > 0, tables.jobs.c.lease_owner.is_(None))
+            ).scalar_one():
+                assert time.monotonic() < give_up_at_s
+                connection.rollback()
+                time.sleep(0.01)
+
+    def publish(self) -> None:
+        """Publish a checkpoint over everything that is in the log, as the worker does every second."""
+        self.service.log.append_checkpoint(self.clock())
+
     def ask(self, tenant: str = "lender", **changes: Any) -> dict[str, Any]:
         """A presentation request of a lender's."""
         names = ["credit_line_minor", "statement_minor", "paid_minor", "delay_months"]
@@ -164,25 +184,56 @@ class Harness:
             )
         )
 
+    def submit(
+        self, request: Mapping[str, Any], vp_token: Mapping[str, Any], tenant: str = "lender", **headers: str
+    ) -> httpx.Response:
+        """The answer to a lender that carries a presentation itself."""
+        body = {"request_id": request["id"], "vp_token": vp_token}
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.http.post("/v1/scores", json=body, headers=self.token(tenant) | named)
+
+    def post_response(
+        self, request: Mapping[str, Any], vp_token: Mapping[str, Any] | None, /, **fields: str
+    ) -> httpx.Response:
+        """The answer to a wallet that posts to the response URI, as OpenID4VP's direct_post has it."""
+        presented = {} if vp_token is None else {"vp_token": json.dumps(vp_token)}
+        return self.http.post(request["response_uri"], data={"state": self.state_of(request)} | presented | fields)
+
+    def state_of(self, request: Mapping[str, Any]) -> str:
+        """The state that the request object carries, wherever the request stands now."""
+        stored = self.service.requests.load_request(request["id"], tenant_id=None, now_ms=self.clock())
+        assert stored is not None
+        return stored.request.state
+
+    def poll(self, request: Mapping[str, Any], tenant: str = "lender") -> dict[str, Any]:
+        """The request as its lender sees it now."""
+        answer = self.http.get(f"/v1/presentation-requests/{request['id']}", headers=self.token(tenant))
+        assert answer.status_code == 200, answer.text
+        seen: dict[str, Any] = answer.json()
+        return seen
+
+    def entries(self, tenant: str = "lender", **query: Any) -> list[dict[str, Any]]:
+        """The tenant's audit entries."""
+        answer = self.http.get("/v1/audit/entries", params=query, headers=self.token(tenant, ("compliance",)))
+        assert answer.status_code == 200, answer.text
+        listed: list[dict[str, Any]] = answer.json()["entries"]
+        return listed
+
     def score(self, tenant: str = "lender", holder: SigningKey | None = None) -> dict[str, Any]:
         """A score, the whole way."""
         request = self.ask(tenant)
-        vp_token = self.vp_token(request, holder or SigningKey.generate())
-        answer = self.http.post(
-            "/v1/scores", json={"request_id": request["id"], "vp_token": vp_token}, headers=self.token(tenant)
-        )
+        answer = self.submit(request, self.vp_token(request, holder or SigningKey.generate()), tenant)
         assert answer.status_code == 201, answer.text
         document: dict[str, Any] = answer.json()
         return document
 
 
-@pytest.fixture
-def settings(tmp_path: Path, database: str, model: Path) -> Settings:
-    """The settings of a service over the database of the test."""
+def settings_for(var: Path, database: str, keystore_database: str, model: Path) -> Settings:
+    """The settings of a service that works fast, with no chain."""
     return Settings(
-        var=tmp_path / "var",
+        var=var,
         database_url=database,
-        keystore_url=f"sqlite:///{tmp_path}/keystore.sqlite3",
+        keystore_url=keystore_database,
         model=model,
         base_url="http://testserver",
         checkpoint_interval_ms=50,
@@ -191,10 +242,51 @@ def settings(tmp_path: Path, database: str, model: Path) -> Settings:
     )
 
 
-@pytest.fixture
-def harness(settings: Settings) -> Iterator[Harness]:
-    """A running service."""
+@contextmanager
+def running_service(settings: Settings) -> Iterator[Harness]:
+    """A service that runs within the block."""
     clock = Clock()
     app = create_app(settings, clock)
-    with TestClient(app, raise_server_exceptions=False) as http:
+    with TestClient(app, raise_server_exceptions=False, follow_redirects=False) as http:
         yield Harness(http=http, service=app.state.service, clock=clock, institution=SigningKey.generate())
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database: str, keystore_database: str, model: Path) -> Settings:
+    """The settings of a service over the databases of the test."""
+    return settings_for(tmp_path / "var", database, keystore_database, model)
+
+
+@pytest.fixture
+def harness(settings: Settings) -> Iterator[Harness]:
+    """A running service of the test's own."""
+    with running_service(settings) as running:
+        yield running
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def module_harness(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, model: Path
+) -> Iterator[Harness]:
+    databases = request.getfixturevalue(f"{'postgres' if request.param == 'postgresql' else 'sqlite'}_databases")
+    with databases.fresh(migrate) as database, databases.fresh(migrate_keystore) as keystore_database:
+        settings = settings_for(tmp_path_factory.mktemp("var"), database, keystore_database, model)
+        with running_service(settings) as running:
+            yield running
+
+
+@pytest.fixture
+def shared(request: pytest.FixtureRequest, module_harness: Harness) -> Harness:
+    """A running service that the tests of a module share: for those that look only at what they made."""
+    request.node.user_properties.append(("database", request.node.callspec.params["module_harness"]))
+    return module_harness
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cheap_secrets() -> Iterator[None]:
+    """Hash secrets by argon2id as ever, but at the least cost: what it costs in production has a test of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        cheap = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+        patch.setattr(tenants, "_HASHER", cheap)
+        patch.setattr(tenants, "_NOBODY", cheap.hash("nobody"))
+        yield

@@ -120,6 +120,26 @@ def test_a_half_written_state_gives_way_to_the_other(new_anvil: NewAnvil) -> Non
         anvil.start()
 
 
+def test_the_first_block_is_the_same_at_every_start(new_anvil: NewAnvil, tmp_path: Path) -> None:
+    # anvil would make one of its own at each, keep it beside that of its state, and show now this, now that one.
+    def first_block(anvil: Anvil) -> Any:
+        return anvil.request("eth_getBlockByNumber", ["0x0", False])
+
+    with new_anvil() as anvil, new_anvil(state_directory=tmp_path / "other") as other:
+        mine(anvil, 3)
+        genesis_hash = first_block(anvil)["hash"]
+        assert first_block(other)["hash"] == genesis_hash
+        assert int(first_block(anvil)["timestamp"], 16) < time.time() - 365 * 86_400
+        newest = anvil.request("eth_getBlockByNumber", ["latest", False])
+        assert abs(int(newest["timestamp"], 16) - time.time()) < 60
+    with anvil:
+        assert height(anvil) == 3
+        assert first_block(anvil)["hash"] == genesis_hash
+        mine(anvil, 1)
+        newest = anvil.request("eth_getBlockByNumber", ["latest", False])
+        assert abs(int(newest["timestamp"], 16) - time.time()) < 60
+
+
 def test_only_what_was_written_since_is_written_over(new_anvil: NewAnvil) -> None:
     anvil = new_anvil()
     targets = []

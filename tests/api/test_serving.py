@@ -1,0 +1,50 @@
+"""Serving needs no training library: a service that scores runs where none of them can be imported."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+PROGRAM = """
+import sys
+from importlib.abc import MetaPathFinder
+
+HEAVY = {"torch", "opacus", "opendp", "flwr", "ray", "lightgbm", "sklearn", "scipy", "pandas", "tenseal", "ezkl"}
+
+
+class Refuse(MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in HEAVY:
+            raise ImportError(f"serving imports {name}")
+
+
+sys.meta_path.insert(0, Refuse())
+
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+specification = spec_from_file_location("harness", sys.argv[1])
+harness = module_from_spec(specification)
+sys.modules["harness"] = harness
+specification.loader.exec_module(harness)
+var, model = Path(sys.argv[2]), Path(sys.argv[3])
+settings = harness.settings_for(var, f"sqlite:///{var}/data.sqlite3", f"sqlite:///{var}/keys.sqlite3", model)
+with harness.running_service(settings) as running:
+    score = running.score()
+    running.publish()
+    assert running.http.get(f"/v1/scores/{score['id']}", headers=running.token()).status_code == 200
+assert not HEAVY & {name.partition(".")[0] for name in sys.modules}
+print(score["outcome"], score["points"])
+"""
+
+
+def test_a_service_scores_where_no_training_library_can_be_imported(model, tmp_path):
+    harness = Path(__file__).with_name("conftest.py")
+    served = subprocess.run(
+        [sys.executable, "-c", PROGRAM, harness, tmp_path, model], cwd=ROOT, capture_output=True, text=True
+    )
+    assert served.returncode == 0, served.stderr[-2000:]
+    outcome, points = served.stdout.split()
+    assert outcome == "scored"
+    assert 300 <= int(points) <= 850

@@ -1,0 +1,108 @@
+"""Settings: safe on loopback by default, and refused where they would be unsafe or are misspelt."""
+
+from dataclasses import fields
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from api.settings import Settings, SettingsError, load_settings
+
+
+def test_nothing_set_makes_a_development_service_on_loopback():
+    settings = load_settings({"PATH": "/bin", "CREDENCE_TEST_DATA": "/data"})
+    assert settings == Settings()
+    assert (settings.bind, settings.base_url) == ("127.0.0.1", "http://127.0.0.1:8700")
+    assert settings.database_url == "sqlite:///var/credence.sqlite3"
+    assert settings.keystore_url == "sqlite:///var/keystore.sqlite3"
+    assert settings.model == Path("var/models/default")
+    assert settings.allow_http_origins == frozenset()
+
+
+def test_each_setting_is_read_from_its_variable():
+    settings = load_settings(
+        {
+            "CREDENCE_VAR": "/srv/credence",
+            "CREDENCE_PORT": "9000",
+            "CREDENCE_LOG_ORIGIN": "log.example/1",
+            "CREDENCE_ALLOW_HTTP_ORIGINS": "http://127.0.0.1:9001 http://localhost:9002",
+        }
+    )
+    assert settings.var == Path("/srv/credence")
+    assert (settings.port, settings.base_url) == (9000, "http://127.0.0.1:9000")
+    assert settings.allow_http_origins == {"http://127.0.0.1:9001", "http://localhost:9002"}
+    assert settings.database_url == "sqlite:////srv/credence/credence.sqlite3"
+
+
+def test_every_setting_says_what_it_is_for():
+    assert all(each.metadata["help"] for each in fields(Settings))
+
+
+@pytest.mark.parametrize("variable", ["CREDENCE_DATABSE_URL", "CREDENCE_", "CREDENCE_port", "CREDENCE_SECRET"])
+def test_a_variable_that_is_no_setting_is_refused_by_name(variable):
+    with pytest.raises(SettingsError) as refused:
+        load_settings({variable: "a value that nobody should see"})
+    assert variable in str(refused.value)
+    assert "nobody" not in str(refused.value)
+
+
+@pytest.mark.parametrize("value", ["", "many", "1.5", "-1"])
+def test_a_number_that_is_none_is_refused_without_its_value(value):
+    with pytest.raises(SettingsError) as refused:
+        load_settings({"CREDENCE_SCORE_VALID_DAYS": value})
+    assert "CREDENCE_SCORE_VALID_DAYS" in str(refused.value)
+    assert not value or value not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "credence.example",
+        "ftp://credence.example",
+        "https://",
+        "https://credence.example/",
+        "https://credence.example/api",
+        "https://credence.example?a=b",
+        "https://credence.example#a",
+        "https://[",
+    ],
+)
+def test_a_base_url_that_is_no_origin_is_refused(base_url):
+    with pytest.raises(SettingsError):
+        Settings(base_url=base_url)
+
+
+@pytest.mark.parametrize("bind", ["0.0.0.0", "::", "192.0.2.1", "credence.example"])
+def test_off_loopback_nothing_is_fetched_or_served_over_http(bind):
+    https = {"bind": bind, "base_url": "https://credence.example"}
+    assert Settings(**https).bind == bind
+    with pytest.raises(SettingsError):
+        Settings(bind=bind)
+    with pytest.raises(SettingsError):
+        Settings(bind=bind, base_url="http://credence.example")
+    with pytest.raises(SettingsError):
+        Settings(**https, allow_http_origins=frozenset({"http://127.0.0.1:1"}))
+
+
+@pytest.mark.parametrize("bind", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
+def test_on_loopback_http_may_be_allowed_by_exact_origin(bind):
+    origins = frozenset({"http://127.0.0.1:1"})
+    settings = Settings(bind=bind, allow_http_origins=origins)
+    assert settings.allow_http_origins == origins
+    assert urlsplit(settings.base_url).hostname == bind
+
+
+def test_subject_keys_are_never_silently_put_beside_the_data():
+    with pytest.raises(SettingsError, match="CREDENCE_KEYSTORE_URL"):
+        Settings(database_url="postgresql+psycopg://user@host/data")
+    kept = Settings(database_url="postgresql+psycopg://u@h/data", keystore_url="postgresql+psycopg://u@h/keys")
+    assert kept.keystore_url.endswith("/keys")
+
+
+def test_a_secret_in_a_url_is_never_shown():
+    settings = Settings(
+        database_url="postgresql+psycopg://user:hunter2@host/data",
+        keystore_url="postgresql+psycopg://user:hunter2@host/keys",
+        rpc_url="https://rpc.example/v3/hunter2",
+    )
+    assert "hunter2" not in repr(settings) + str(settings)

@@ -1,0 +1,208 @@
+"""Requests that no client means to send, byte by byte: each gets a problem document that repeats nothing of it."""
+
+import http.client
+import json
+import socket
+from typing import Any
+
+import jsonschema_rs
+import pytest
+
+from tests.contracts.conftest import SCOPES
+
+#: In everything that is sent, and in nothing that comes back.
+MARK = "phone254700000000"
+JSON = {"Content-Type": "application/json"}
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+DEEP = b"[" * 20_000 + b"]" * 20_000
+BODIES = {
+    "nothing": b"",
+    "not a number": b'{"request_id": NaN, "x": "' + MARK.encode() + b'"}',
+    "infinity": b'{"expires_in_s": -Infinity, "x": "' + MARK.encode() + b'"}',
+    "overflow": b'{"expires_in_s": 1e999, "x": "' + MARK.encode() + b'"}',
+    "huge integer": b'{"expires_in_s": ' + b"9" * 5_000 + b', "x": "' + MARK.encode() + b'"}',
+    "a name twice": b'{"purpose": "' + MARK.encode() + b'", "purpose": "' + MARK.encode() + b'"}',
+    "deep": DEEP,
+    "no UTF-8": b'{"purpose": "\xff\xfe' + MARK.encode() + b'"}',
+    "UTF-16": ('{"purpose": "' + MARK + '"}').encode("utf-16"),
+    "byte order mark": b"\xef\xbb\xbf{}",
+    "lone surrogate": b'{"purpose": "\\ud800' + MARK.encode() + b'"}',
+    "null byte": b'{"purpose": "\\u0000' + MARK.encode() + b'"}',
+    "raw null byte": b'{"purpose": "\x00' + MARK.encode() + b'"}',
+    "a list": json.dumps([MARK]).encode(),
+    "a string": json.dumps(MARK).encode(),
+    "null": b"null",
+    "unknown members": json.dumps({MARK: {MARK: MARK}}).encode(),
+    "truncated": b'{"purpose": "' + MARK.encode(),
+    "a form": b"purpose=" + MARK.encode(),
+    "a form with bad escapes": b"state=%zz%00%ff&vp_token=" + MARK.encode(),
+    "a form that says it twice": b"state=1&state=2&vp_token=" + MARK.encode(),
+    "a form with a JSON bomb": b"state=1&vp_token=" + DEEP,
+    "too large": b'"' + MARK.encode() * 5_000 + b'"',
+}
+POSTS = ["/v1/presentation-requests", "/v1/scores", "/v1/issuers", "/v1/oauth/token"]
+RESPONSE = "/v1/presentation-requests/req_" + "0" * 32 + "/response"
+PATHS = [
+    "/",
+    f"/{MARK}",
+    f"/v1/scores/{MARK}",
+    f"/v1/scores/sco_{'0' * 32}%00{MARK}",
+    f"/v1/scores/sco_{'0' * 32}%0a",
+    f"/v1/scores/%ff%fe{MARK}",
+    f"/v1/scores/%zz{MARK}",
+    f"/v1/scores/%{MARK}",
+    f"/v1/scores/..%2f..%2f{MARK}",
+    f"/v1/presentation-requests/%00{MARK}",
+    f"/v1/presentation-requests/{MARK * 300}",
+    f"/v1/log/tile/%00{MARK}",
+    f"/v1/log/tile/../../{MARK}",
+    f"/v1/log/tile/0/x999/x999/x999/x999/999#{MARK}",
+    f"/v1/log/tile/63/000.p/255?{MARK}",
+    "/v1/log/tile/",
+    f"/v1/log/proof/{'9' * 4_500}",
+    f"/v1/log/proof/-1?{MARK}",
+    f"/v1/log/proof/1e3?{MARK}",
+    f"/v1/log/proof/%D9%A3?{MARK}",
+    *(f"/v1/log/proof/{spelling}?{MARK}" for spelling in ("00", "+0", "0_0", "%200", "0.0", "-0")),
+    f"/v1/audit/entries?limit=1_0&{MARK}",
+    f"/v1/status-lists/%00{MARK}",
+    f"/v1/models/{'A' * 64}{MARK}",
+    f"/v1/audit/entries?cursor=1&cursor={MARK}",
+    f"/v1/audit/entries?cursor={'9' * 4_500}",
+    f"/v1/audit/entries?limit=0&{MARK}",
+    f"/v1/audit/entries?limit=%00{MARK}",
+    f"/v1/audit/entries?type={MARK}",
+    f"/v1/audit/entries?type=score&type={MARK}",
+    f"/v1/audit/entries?cursor=%ff%fe{MARK}",
+    f"/v1/audit/entries?cursor=9223372036854775808&{MARK}",
+]
+METHODS = ["HEAD", "OPTIONS", "TRACE", "PUT", "PATCH", "DELETE", "PROPFIND", "QUERY"]
+HEADERS: list[dict[str, Any]] = [
+    {"Authorization": f"Bearer {MARK}"},
+    {"Authorization": f"Bearer é{MARK}".encode()},
+    {"Authorization": b"Bearer \xff\xfe" + MARK.encode()},
+    {"Authorization": f"Bearer a.b.{MARK}"},
+    {"Authorization": "Bearer " + ".".join(["e30", "e30", MARK])},
+    {"Authorization": "Bearer " + "." * 5_000 + MARK},
+    {"Authorization": f"Basic {MARK}"},
+    {"Authorization": f"Digest username={MARK}"},
+    {"Authorization": MARK},
+    {},
+]
+
+
+@pytest.fixture(scope="module")
+def problem(served):
+    contract = served.http.get("/v1/openapi.json").json()
+    schema = {"$ref": "#/components/schemas/Problem", "components": contract["components"]}
+    return jsonschema_rs.validator_for(schema)
+
+
+@pytest.fixture(scope="module")
+def send(served):
+    """Send a request as it stands, whatever a client library would say of it; returns status, headers and body."""
+    token = served.token("lender", SCOPES)
+
+    def send(method, path, body=None, headers=None):
+        connection = http.client.HTTPConnection(served.http.base_url.host, served.http.base_url.port, timeout=10)
+        connection.putrequest(method, "/", skip_accept_encoding=True)
+        # The library refuses such paths; what it has buffered is replaced.
+        connection._buffer[0] = f"{method} {path} HTTP/1.1".encode("latin-1")
+        for name, value in {**token, **(headers or {}), "Content-Length": str(len(body or b""))}.items():
+            connection.putheader(name, value)
+        connection.endheaders(body or b"")
+        answer = connection.getresponse()
+        content = answer.read()
+        connection.close()
+        return answer.status, answer.headers, content
+
+    return send
+
+
+def _check(answer, problem):
+    status, headers, content = answer
+    assert 400 <= status < 500
+    assert headers["content-type"] == "application/problem+json"
+    assert MARK not in str(headers) + content.decode()
+    if content:
+        problem.validate(json.loads(content))
+        assert json.loads(content)["status"] == status
+    return status
+
+
+@pytest.mark.parametrize("path", [*POSTS, RESPONSE])
+@pytest.mark.parametrize("name", BODIES)
+def test_a_body_that_is_not_what_it_should_be(send, problem, path, name):
+    for headers in (JSON, FORM, {"Content-Type": f"text/{MARK}"}, {}):
+        answer = send("POST", path, BODIES[name], headers)
+        if path == "/v1/oauth/token" and answer[0] in {400, 401}:
+            assert MARK not in str(answer[1]) + answer[2].decode()
+            assert set(json.loads(answer[2])) == {"error", "error_description"}
+        else:
+            assert _check(answer, problem) in {400, 404, 413, 415, 422}
+
+
+@pytest.mark.parametrize("path", PATHS, ids=range(len(PATHS)))
+def test_a_path_or_query_that_names_nothing(send, problem, path):
+    assert _check(send("GET", path), problem) in {404, 422}
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("path", ["/v1/healthz", "/v1/issuers", "/v1/scores", "/v1/log/tile/0/000"])
+def test_a_method_that_the_path_does_not_take(send, problem, method, path):
+    status, headers, content = send(method, path)
+    assert _check((status, headers, content), problem) == 405
+    assert headers["allow"] == {"/v1/issuers": "GET, POST", "/v1/scores": "POST"}.get(path, "GET")
+    assert bool(content) == (method != "HEAD")
+
+
+@pytest.mark.parametrize("headers", HEADERS, ids=range(len(HEADERS)))
+def test_a_token_that_is_none(served, problem, headers):
+    connection = http.client.HTTPConnection(served.http.base_url.host, served.http.base_url.port, timeout=10)
+    connection.request("GET", "/v1/issuers", headers=headers)
+    answer = connection.getresponse()
+    status = _check((answer.status, answer.headers, answer.read()), problem)
+    connection.close()
+    assert status == 401
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Idempotency-Key": f"two words {MARK}"},
+        {"Idempotency-Key": MARK * 20},
+        {"Idempotency-Key": f"é{MARK}".encode()},
+        {"Idempotency-Key": b"\xff\xfe" + MARK.encode()},
+        {"Idempotency-Key": ""},
+    ],
+    ids=range(5),
+)
+def test_an_idempotency_key_that_is_none(send, problem, headers):
+    body = json.dumps({"purpose": "credit_review", "query": {"credentials": []}}).encode()
+    assert _check(send("POST", "/v1/presentation-requests", body, JSON | headers), problem) == 422
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        f"GET / {MARK}\r\n\r\n".encode(),
+        b"\x16\x03\x01" + MARK.encode(),
+        f"GET /v1/healthz HTTP/1.1\r\nHost: a\r\nContent-Length: {MARK}\r\n\r\n".encode(),
+        f"GET /v1/healthz HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\nX: {MARK}\r\n\r\n".encode(),
+        f"POST /v1/scores HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{MARK}\r\n".encode(),
+        f"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n{MARK}".encode(),
+        f"GET /v1/healthz HTTP/1.1\r\nHost: a\r\nX-{MARK}\x00: 1\r\n\r\n".encode(),
+    ],
+    ids=range(7),
+)
+def test_what_is_not_http_is_closed_without_an_echo(served, sent):
+    with socket.create_connection((served.http.base_url.host, served.http.base_url.port), timeout=10) as connection:
+        connection.sendall(sent)
+        connection.shutdown(socket.SHUT_WR)
+        answer = b""
+        while received := connection.recv(65_536):
+            answer += received
+    assert MARK.encode() not in answer
+    assert answer.startswith(b"HTTP/1.1 4") or not answer
+    assert served.http.get("/v1/healthz").status_code == 200

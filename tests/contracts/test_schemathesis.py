@@ -1,0 +1,205 @@
+"""The service keeps its contract: schemathesis with all of its checks, over HTTP, with real ids and presentations.
+
+Random values alone would be refused at the door, so most positive cases are given what no generator can invent: the id
+of something that exists, a presentation that a holder signed. Every fourth keeps what was generated.
+"""
+
+import json
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from itertools import count
+from typing import Any
+
+import pytest
+import schemathesis
+from schemathesis.config import SchemathesisConfig
+from schemathesis.engine import Status, events, from_schema
+from schemathesis.generation.case import Case
+
+from identity.keys import SigningKey
+from tests.contracts.conftest import SCOPES
+
+pytestmark = pytest.mark.slow
+
+SEED = 20_261_122
+MIN_CASES = 2_000
+#: What a positive case may be answered with as schemathesis has it, and 400 and 422, which judge a presentation.
+JUDGED = ["2xx", "400", "401", "403", "404", "409", "422"]
+#: What a negative one may be: as schemathesis has it, and 413, which comes before any other look at a long body.
+REFUSED = ["400", "401", "403", "404", "405", "406", "409", "413", "415", "422"]
+CONFIG = {
+    "seed": SEED,
+    "continue-on-failure": True,
+    "generation": {"deterministic": True, "database": "none"},
+    "checks": {"negative_data_rejection": {"expected-statuses": REFUSED}},
+    "phases": {"fuzzing": {"generation": {"max-examples": 160}}, "stateful": {"enabled": False}},
+    "operations": [
+        {
+            # Verifying a secret is slow on purpose.
+            "include-operation-id": "createToken",
+            "phases": {"fuzzing": {"generation": {"max-examples": 30}}},
+        },
+        {
+            "include-operation-id": ["createScore", "submitPresentation"],
+            "checks": {
+                "positive_data_acceptance": {"expected-statuses": JUDGED},
+                "negative_data_rejection": {"expected-statuses": REFUSED},
+            },
+        },
+    ],
+}
+#: Operations of which not every well-formed body can be accepted, whatever its schema says.
+ALWAYS_REAL = {"createPresentationRequest", "trustIssuer"}
+
+
+class RealValues:
+    """Puts what exists into positive cases, by the id of the operation."""
+
+    def __init__(self, harness: Any) -> None:
+        self._harness = harness
+        self._holder = SigningKey.generate()
+        self._turns: dict[str, Iterator[int]] = defaultdict(count)
+        tenant_id = harness.service.tenants.load_or_append_tenant("lender", harness.clock())
+        client = harness.service.tenants.append_client(
+            tenant_id=tenant_id, name="schemathesis", scopes=frozenset(SCOPES), now_ms=harness.clock()
+        )
+        self._credentials = {"client_id": client.client_id, "client_secret": client.client_secret}
+        self._score = harness.score()
+        self._asked = harness.ask()
+        self._issuer = SigningKey.generate().did
+        deadline = time.monotonic() + 10
+        while harness.http.get("/v1/log/proof/0").status_code != 200:
+            assert time.monotonic() < deadline, "no checkpoint was published"
+            time.sleep(0.01)
+
+    def put_into(self, case: Case) -> None:
+        """Change a positive case that is about to be sent."""
+        if case.meta is None or not case.meta.generation.mode.is_positive:
+            return
+        operation_id = case.operation.definition.raw["operationId"]
+        turn = next(self._turns[operation_id])
+        if "Idempotency-Key" in case.headers:
+            # Few keys are generated, and one that comes with a second body is refused.
+            case.headers["Idempotency-Key"] = f"{turn}{case.headers['Idempotency-Key']}"[:255]
+        put = getattr(self, operation_id, None)
+        if put is not None and (turn % 4 != 3 or operation_id in ALWAYS_REAL):
+            put(case, turn)
+
+    def createToken(self, case: Case, turn: int) -> None:
+        scope = {"scope": SCOPES[turn % 3]} if turn % 2 else {}
+        case.body = {"grant_type": "client_credentials", **self._credentials, **scope}
+
+    def createPresentationRequest(self, case: Case, _turn: int) -> None:
+        """Make the names of a query unique, and its sets name them: what a schema cannot say."""
+        query = case.body["query"]
+        for number, credential in enumerate(query["credentials"]):
+            credential["id"] = f"{credential['id'][:60]}_{number}"
+            claims = credential.get("claims") or [{"path": ["currency"]}]
+            credential["claims"] = claims
+            for claim_number, claim in enumerate(claims):
+                claim["id"] = f"claim_{claim_number}"
+                claim["path"] = [f"{claim['path'][0][:60]}{claim_number}"]
+            if credential.get("claim_sets"):
+                credential["claim_sets"] = [[claim["id"]] for claim in claims][:16]
+        if query.get("credential_sets"):
+            ids = [credential["id"] for credential in query["credentials"]]
+            query["credential_sets"] = [{"options": [ids], "required": True}]
+        case.body = case.body
+
+    def readPresentationRequest(self, case: Case, _turn: int) -> None:
+        case.path_parameters = {"request_id": self._asked["id"]}
+
+    def readRequestObject(self, case: Case, turn: int) -> None:
+        self.readPresentationRequest(case, turn)
+
+    def submitPresentation(self, case: Case, turn: int) -> None:
+        asked = self._harness.ask()
+        stored = self._harness.service.requests.load_request(asked["id"], tenant_id=None, now_ms=self._harness.clock())
+        case.path_parameters = {"request_id": asked["id"]}
+        if turn % 5 == 4:
+            case.body = {"state": stored.request.state, "error": "access_denied"}
+        else:
+            vp_token = self._harness.vp_token(asked, self._holder)
+            case.body = {"state": stored.request.state, "vp_token": json.dumps(vp_token)}
+
+    def createScore(self, case: Case, _turn: int) -> None:
+        asked = self._harness.ask()
+        case.body = {"request_id": asked["id"], "vp_token": self._harness.vp_token(asked, self._holder)}
+
+    def readScore(self, case: Case, _turn: int) -> None:
+        case.path_parameters = {"score_id": self._score["id"]}
+
+    def readTile(self, case: Case, turn: int) -> None:
+        case.path_parameters = {"path": ["0/000.p/1", "entries/000.p/1"][turn % 2]}
+
+    def readInclusionProof(self, case: Case, _turn: int) -> None:
+        case.path_parameters = {"index": 0}
+
+    def readModel(self, case: Case, _turn: int) -> None:
+        case.path_parameters = {"sha256": self._score["model"]["sha256"]}
+
+    def readStatusList(self, case: Case, _turn: int) -> None:
+        case.path_parameters = {"list_id": self._score["status"]["uri"].rpartition("/")[2]}
+
+    def trustIssuer(self, case: Case, turn: int) -> None:
+        types = sorted(self._harness.service.credential_types)
+        case.body = {"did": self._issuer, "vct": types[turn % len(types)]}
+
+
+def test_every_answer_is_one_that_the_contract_has(served, capsys):
+    token = served.token("lender", SCOPES)["Authorization"]
+    base_url = str(served.http.base_url)
+    real = RealValues(served)
+    config = SchemathesisConfig.from_dict(CONFIG | {"base-url": base_url, "headers": {"Authorization": token}})
+    schema = schemathesis.openapi.from_dict(served.http.get("/v1/openapi.json").json(), config=config)
+    operations = sorted(each.ok().label for each in schema.get_all_operations())
+
+    cases, positive, accepted, failures, errors = Counter(), Counter(), Counter(), {}, []
+    statuses: dict[str, Counter[int]] = defaultdict(Counter)
+
+    @schemathesis.hook("before_call")
+    def put_real_values(context, case, kwargs):
+        real.put_into(case)
+
+    try:
+        for event in from_schema(schema).execute():
+            if isinstance(event, events.NonFatalError | events.FatalError):
+                errors.append(str(event))
+            if not isinstance(event, events.ScenarioFinished) or event.is_final:
+                continue
+            recorder = event.recorder
+            for case_id, node in recorder.cases.items():
+                label, case = node.value.operation.label, node.value
+                interaction = recorder.interactions.get(case_id)
+                if interaction is None or interaction.response is None:
+                    errors.append(f"{label}: no answer to a {case.method}")
+                    continue
+                status = interaction.response.status_code
+                cases[label] += 1
+                statuses[label][status] += 1
+                if case.meta is not None and case.meta.generation.mode.is_positive and node.parent_id is None:
+                    positive[label] += 1
+                    accepted[label] += 200 <= status < 300
+                for check in recorder.checks.get(case_id, []):
+                    if check.status == Status.FAILURE:
+                        failures.setdefault((label, check.name, check.failure_info.failure.message), check)
+    finally:
+        schemathesis.hooks.GLOBAL_HOOK_DISPATCHER.unregister(put_real_values)
+
+    with capsys.disabled():
+        print(f"\n{'operation':<58}{'cases':>7}{'positive':>10}{'2xx':>6}  answers")
+        for label in operations:
+            answers = " ".join(f"{status}:{number}" for status, number in sorted(statuses[label].items()))
+            print(f"{label:<58}{cases[label]:>7}{positive[label]:>10}{accepted[label]:>6}  {answers}")
+        totals = cases.total(), positive.total(), accepted.total()
+        print(f"{'all ' + str(len(operations)) + ' operations':<58}{totals[0]:>7}{totals[1]:>10}{totals[2]:>6}")
+    shown = [
+        f"{label}: {name}: {message}\n{check.failure_info.code_sample}"
+        for (label, name, message), check in failures.items()
+    ]
+    assert not errors, "\n".join(errors)
+    assert not failures, "\n\n".join(shown)
+    assert cases.total() >= MIN_CASES
+    assert not {label for label in operations if not accepted[label]}
+    assert accepted.total() >= positive.total() / 4
