@@ -68,11 +68,22 @@ class Settings:
             raise SettingsError("CREDENCE_BASE_URL must be an origin, such as https://credence.example.") from None
         if base.scheme not in {"http", "https"} or not base.netloc or base.path or base.query or base.fragment:
             raise SettingsError("CREDENCE_BASE_URL must be an origin, such as https://credence.example.")
+        if not all(_is_loopback_origin(origin) for origin in self.allow_http_origins):
+            raise SettingsError("CREDENCE_ALLOW_HTTP_ORIGINS takes loopback origins, such as http://127.0.0.1:9000.")
         if not _is_loopback(self.bind):
             if self.allow_http_origins:
                 raise SettingsError("CREDENCE_ALLOW_HTTP_ORIGINS is for development: it is refused off loopback.")
             if base.scheme != "https":
                 raise SettingsError("CREDENCE_BASE_URL must be https when the service is not bound to loopback.")
+
+
+def _is_loopback_origin(origin: str) -> bool:
+    try:
+        parts = urlsplit(origin)
+        host = parts.hostname or ""
+    except ValueError:
+        return False
+    return parts.scheme == "http" and _is_loopback(host) and origin == f"http://{parts.netloc}" and "@" not in origin
 
 
 def _is_loopback(host: str) -> bool:

@@ -28,7 +28,12 @@ def test_the_demo_and_then_every_command_of_the_tour_do_what_the_readme_says(tmp
     environment |= {"CREDENCE_PORT": port, "CREDENCE_CHAIN_PORT": free_port()}
 
     demo = subprocess.run(
-        [ROOT / ".venv/bin/credence", "demo"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
+        [ROOT / ".venv/bin/credence", "demo"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert demo.returncode == 0, demo.stdout + demo.stderr
     verified = subprocess.run(

@@ -27,6 +27,7 @@ from identity.openid4vp import (
     request_link,
 )
 from identity.presentation import Expired, PresentationRequest, Requested, Retrieved, Submitted
+from scoring.errors import ScoringError
 
 router = APIRouter(prefix="/v1/presentation-requests", tags=["presentation requests"], route_class=StrictRoute)
 
@@ -298,7 +299,7 @@ def judge(
         idempotency = idempotency_of(service.mac_key, stored.tenant_id, "createScore", *body)
     try:
         score_id = assess(service.rooms, stored, vp_token, idempotency=idempotency, now_ms=now_ms)
-    except IdentityError as refused:
+    except (IdentityError, ScoringError) as refused:
         service.metrics.presentations.labels(refused.code).inc()
         raise
     service.metrics.presentations.labels("accepted").inc()

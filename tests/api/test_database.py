@@ -119,6 +119,7 @@ def rows_of(engine) -> dict[str, list[tuple[object, ...]]]:
 
 
 def test_a_populated_database_survives_being_migrated_again(harness, settings):
+    harness.settle()
     harness.score()
     engine = open_engine(settings.database_url)
     with write_transaction(engine) as transaction:

@@ -92,6 +92,25 @@ def test_on_loopback_http_may_be_allowed_by_exact_origin(bind):
     assert urlsplit(settings.base_url).hostname == bind
 
 
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://credence.example",
+        "http://10.0.0.1:80",
+        "https://127.0.0.1",
+        "http://127.0.0.1/path",
+        "http://user@127.0.0.1",
+        "127.0.0.1:9000",
+        "http://[",
+        "*",
+    ],
+)
+def test_only_loopback_origins_are_allowed(origin):
+    with pytest.raises(SettingsError) as refused:
+        Settings(allow_http_origins=frozenset({origin}))
+    assert origin not in str(refused.value).replace("http://127.0.0.1:9000", "")
+
+
 def test_subject_keys_are_never_silently_put_beside_the_data():
     with pytest.raises(SettingsError, match="CREDENCE_KEYSTORE_URL"):
         Settings(database_url="postgresql+psycopg://user@host/data")
