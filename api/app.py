@@ -78,12 +78,11 @@ def create_app(settings: Settings, clock: Callable[[], int] = now_ms) -> FastAPI
         origin=settings.log_origin,
         observe_batch=metrics.batch_entries.observe,
     )
-    credential_types = load_credential_types()
     statuses = StatusStore(engine=engine)
     rooms = Rooms(
         verifier=Verifier(
             statuses=StatusChecker(GuardedFetcher(allow_http_origins=settings.allow_http_origins)),
-            types=credential_types,
+            types=load_credential_types(),
         ),
         artifact=load_artifact(settings.model),
         attest_key=keyring.active("attest").signing_key,
@@ -105,7 +104,6 @@ def create_app(settings: Settings, clock: Callable[[], int] = now_ms) -> FastAPI
         mac_key=keyring.active("mac").secret,
         request_key=request_key,
         seal_key=keyring.active("seal").signing_key,
-        credential_types=frozenset(credential_types),
         tenants=tenants,
         requests=requests_store,
         scores=ScoreStore(engine=engine, subjects=subjects),

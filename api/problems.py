@@ -58,13 +58,12 @@ class BodyTooLarge(AccessError):
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """A problem document before it is written; `members` name what is wrong beyond the detail."""
+    """A problem document before it is written."""
 
     status: int
     code: str
     detail: str
     retry_after_s: int | None = None
-    members: tuple[tuple[str, str], ...] = ()
 
 
 #: Malformed: the bytes are not what they claim to be, whoever sent them.

@@ -15,7 +15,7 @@ from api.http.errors import problem_responses
 from api.http.idempotency import IdempotencyKey, idempotency_of
 from api.http.service import Service
 from api.http.strict import StrictRoute
-from api.http.wire import WHOLE, Timestamp, location
+from api.http.wire import WHOLE, CredentialTypeName, Timestamp, location
 from api.problems import NotFound
 from api.store.requests import StoredRequest
 from identity.dcql import parse_dcql_query
@@ -54,7 +54,7 @@ class ClaimsQueryBody(Strict):
 class MetaBody(Strict):
     """Which credential types answer."""
 
-    vct_values: list[Annotated[str, Field(pattern=r"^urn:credence:[a-z-]{1,40}:1$")]] = Field(
+    vct_values: list[CredentialTypeName] = Field(
         min_length=1, max_length=9, description="Credential types, any of which answers."
     )
 

@@ -31,7 +31,6 @@ class Service:
     mac_key: bytes = field(repr=False)
     request_key: SigningKey = field(repr=False)
     seal_key: SigningKey = field(repr=False)
-    credential_types: frozenset[str]
     tenants: TenantStore
     requests: RequestStore
     scores: ScoreStore

@@ -1,6 +1,6 @@
 """How values that several routes show are written on the wire."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
@@ -18,6 +18,18 @@ Sha256 = Annotated[
     str, Field(description="SHA-256 in lower-case hex.", json_schema_extra={"pattern": "^[0-9a-f]{64}$"})
 ]
 Base64 = Annotated[str, Field(description="Base64 with padding.", json_schema_extra={"contentEncoding": "base64"})]
+#: The types of identity/credential_types; a request for any other could never be answered.
+CredentialTypeName = Literal[
+    "urn:credence:agri-delivery:1",
+    "urn:credence:airtime:1",
+    "urn:credence:gig-income:1",
+    "urn:credence:loan-outcome:1",
+    "urn:credence:mobile-money:1",
+    "urn:credence:recurring-bill:1",
+    "urn:credence:remittance:1",
+    "urn:credence:repayment-history:1",
+    "urn:credence:savings-group:1",
+]
 #: The header that says how long an answer may be kept.
 CACHED = {"Cache-Control": {"description": "How long the answer may be kept (RFC 9111).", "schema": {"type": "string"}}}
 

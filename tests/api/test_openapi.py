@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import jsonschema_rs
 import pytest
@@ -13,7 +14,9 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from api.http.openapi import format_contract, install_routes
+from api.http.wire import CredentialTypeName
 from api.problems import STATUS_OF
+from identity.credential_types.types import load_credential_types
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMITTED = ROOT / "openapi" / "openapi.json"
@@ -171,3 +174,7 @@ def test_the_linters_find_nothing(command):
         text=True,
     )
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_the_credential_types_that_may_be_asked_for_are_those_that_can_be_verified() -> None:
+    assert set(get_args(CredentialTypeName)) == set(load_credential_types())
