@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import cache
 
+from anyio import CapacityLimiter
 from fastapi import FastAPI
 
 from api.assess import Rooms
@@ -44,6 +45,7 @@ from scoring.artifact import load_artifact
 MAX_BODY_BYTES = 64 * 1024
 #: How long one step waits for contract and log to be mined, and so a stop for the step; the next one waits on.
 _SET_UP_WAIT_S = 15.0
+_PASSWORDS_AT_ONCE = 2
 
 
 def create_app(settings: Settings, clock: Callable[[], int] = now_ms) -> FastAPI:
@@ -51,7 +53,7 @@ def create_app(settings: Settings, clock: Callable[[], int] = now_ms) -> FastAPI
 
     Raises SettingsError, KeystoreError, ArtifactInvalid or StoreError where it could not work.
     """
-    settings.var.mkdir(parents=True, exist_ok=True)
+    settings.var.mkdir(mode=0o700, parents=True, exist_ok=True)
     migrate(settings.database_url)
     migrate_keystore(settings.keystore_url)
     engine = open_engine(settings.database_url)
@@ -62,7 +64,7 @@ def create_app(settings: Settings, clock: Callable[[], int] = now_ms) -> FastAPI
     subjects = SubjectStore(
         engine=engine,
         keystore=keystore,
-        master_key=keyring.active("encrypt").secret,
+        master_keys=[key.secret for key in keyring.all("encrypt")],
         mac_key=keyring.active("mac").secret,
     )
     request_key = keyring.active("request").signing_key
@@ -87,6 +89,7 @@ def create_app(settings: Settings, clock: Callable[[], int] = now_ms) -> FastAPI
         artifact=load_artifact(settings.model),
         attest_key=keyring.active("attest").signing_key,
         tenants=tenants,
+        requests=requests_store,
         subjects=subjects,
         statuses=statuses,
         sequencer=sequencer,
@@ -101,6 +104,7 @@ def create_app(settings: Settings, clock: Callable[[], int] = now_ms) -> FastAPI
         audience=client_id_of(request_key),
         log_origin=settings.log_origin,
         token_key=keyring.active("token").secret,
+        password_limiter=CapacityLimiter(_PASSWORDS_AT_ONCE),
         mac_key=keyring.active("mac").secret,
         request_key=request_key,
         seal_key=keyring.active("seal").signing_key,

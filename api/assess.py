@@ -8,7 +8,7 @@ import rfc8785
 
 from api.score_document import score_members
 from api.store.idempotency import Idempotency
-from api.store.requests import StoredRequest, fingerprint_presentation
+from api.store.requests import RequestStore, StoredRequest, fingerprint_presentation
 from api.store.sequencer import AlreadyAnswered, AppendRefusal, AppendScore, Sequencer
 from api.store.status import StatusStore
 from api.store.subjects import NO_SUBJECT, SubjectStore
@@ -34,6 +34,7 @@ class Rooms:
     artifact: Artifact
     attest_key: SigningKey = field(repr=False)
     tenants: TenantStore
+    requests: RequestStore
     subjects: SubjectStore
     statuses: StatusStore
     sequencer: Sequencer
@@ -62,6 +63,7 @@ def assess(
     submit(asked.state, presentation_mac, now_ms)
     if isinstance(asked.state, Submitted):
         assert asked.score_id is not None
+        rooms.requests.append_idempotency(asked.tenant_id, idempotency, asked.score_id, now_ms)
         return asked.score_id
 
     try:
@@ -69,7 +71,9 @@ def assess(
         presentation = rooms.verifier.verify(vp_token, asked.request, trusted, now_ms)
         features = extract_features(rooms.artifact.scorecard.schema, _claims_by_type(presentation), now_ms)
     except (IdentityError, ScoringError) as refused:
-        record_refusal(rooms, asked, refused.code, now_ms)
+        # What time alone may heal, such as a status list that cannot be read, is no refusal of the presentation.
+        if not (isinstance(refused, IdentityError) and refused.retriable):
+            record_refusal(rooms, asked, refused.code, now_ms)
         raise
     score = rooms.artifact.scorecard.score(features)
 

@@ -136,7 +136,7 @@ _INTERNAL: Sequence[type[Exception]] = (
     chain.AccountUnfunded, chain.TransactionRefused, chain.TransactionReverted, chain.TransactionPending,
     chain.DeployerMissing, chain.AnvilMissing, chain.AnvilFailed, chain.AnvilRunning, chain.AnvilPortInUse,
     chain.AnvilStateDamaged, anchors.OtherChain, anchors.NotAPublisher, anchors.ForkedLog, jobs.LeaseLost,
-    sequencer.OtherOrigin, tenants.UnknownScope,
+    sequencer.OtherOrigin, subjects.MasterKeyMissing, tenants.UnknownScope,
 )  # fmt: skip
 
 _STATUSES: dict[int, Sequence[type[Exception]]] = {

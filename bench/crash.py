@@ -10,23 +10,18 @@ line of JSON; exits 1 where anything was lost, stands twice, or does not verify.
 """
 
 import argparse
-import importlib.util
 import itertools
 import json
 import multiprocessing
 import random
-import secrets
 import socket
 import statistics
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import httpx
@@ -37,56 +32,37 @@ from sqlalchemy.exc import SQLAlchemyError
 from api.app import create_app
 from api.clock import now_ms
 from api.keystore import load_or_create_keyring
-from api.score_document import ScoreDocumentError, Trust, parse_trust, verify_document
 from api.settings import Settings
 from api.store.anchors import ANCHORED
 from api.store.tables import anchor_transactions
+from bench.crash_chain import Chain, Weather
+from bench.crash_checks import await_anchors, check_everything
+from bench.crash_load import Findings, Lender, append_clients
 from bench.rpc_proxy import RpcProxy
 from chain.anchor import AnchorClient
 from chain.anvil import Anvil, find_anvil
 from chain.node import Fees, parse_account_key
-from chain.note import format_verifier_key
-from identity.credential_types.types import load_credential_types
-from identity.holder import present
-from identity.issuance import issue_credential
 from identity.keys import SigningKey
-from identity.openid4vp import verify_request_object
-from identity.trust import TrustedIssuer
 from scoring.artifact import write_artifact
 from scoring.card import LedgerReference, Mechanism, ModelCard, Privacy
 from scoring.schema import parse_schema
 from scoring.scorecard import Scorecard, points_table
 
 ROOT = Path(__file__).resolve().parent.parent
-VCT = "urn:credence:repayment-history:1"
-DAY_MS = 86_400_000
 STATES = ("prepared", "sent", "mined", "finalized", "replaced", "failed")
-TENANTS = ("lender one", "lender two")
 LENDERS = 4
-ANCHORED_WITHIN_S = 60.0
 START_WITHIN_S = 60.0
 AIM_WITHIN_S = 15.0
-ANSWER_WITHIN_S = 120.0
 SENDS = "eth_sendRawTransaction"
 ASKS_FEES = "eth_maxPriorityFeePerGas"  # what a step asks last before it prepares a transaction
 REVERTING_CODE = "0xfe"
-CLAIMS: Mapping[str, Any] = {
-    "period_from": "2026-04-01",
-    "period_to": "2026-09-30",
-    "currency": "TWD",
-    "evidence_level": "system_of_record",
-    "credit_line_minor": 20_000_00,
-    "statement_minor": [3913_00, 3102_00, 689_00, 0, 0, 0],
-    "paid_minor": [0, 689_00, 0, 0, 0, 0],
-    "delay_months": [2, 2, -1, -1, -2, -2],
-}
-
-
-# The service, which is killed
 
 
 def serve(settings: Settings) -> None:
-    """The process that is killed: the service, as `credence serve` runs it."""
+    """The process that is killed: the application that `credence serve` runs, but not as it runs it.
+
+    uvicorn has its defaults here, not that command's limits and timeouts, and the chain is started apart.
+    """
     uvicorn.run(create_app(settings), host=settings.bind, port=settings.port, log_level="critical", access_log=False)
 
 
@@ -121,228 +97,6 @@ class ServiceProcess:
         assert self._process is not None
         self._process.kill()
         self._process.join()
-
-
-# The chain, which goes away and reorganises
-
-
-class Chain:
-    """anvil, mining at random moments; it can stand still, be killed, and reorganise what it mined since it started."""
-
-    def __init__(self, anvil: Anvil, *, publisher: str, seed: int) -> None:
-        self.anvil = anvil
-        self.standing_still = False
-        self.counts: Counter[str] = Counter()
-        self.depths: Counter[int] = Counter()
-        self._publisher = publisher
-        self._random = random.Random(seed)
-        self._lock = threading.RLock()
-        self._up = False
-        self._started_at_block = 0
-        self._stop = threading.Event()
-        self._miner = threading.Thread(target=self._mine, name="miner", daemon=True)
-
-    def start(self) -> None:
-        """Start anvil on the state of its last run, and mine."""
-        with self._lock:
-            self.anvil.start()
-            self.anvil.request("evm_setAutomine", [False])
-            self.anvil.fund(self._publisher)
-            self._started_at_block = self._height()
-            self._up = True
-        if not self._miner.is_alive():
-            self._miner.start()
-
-    def kill(self) -> None:
-        """SIGKILL anvil: it loses what it had not written, up to two seconds of blocks."""
-        with self._lock:
-            self._up = False
-            self.anvil.kill()
-            self.counts["kills"] += 1
-
-    def reorganise(self) -> None:
-        """Undo one to ten blocks, of those mined since the start, and mine empty ones in their place."""
-        with self._lock:
-            depth = min(self._random.randint(1, 10), self._height() - self._started_at_block)
-            if depth > 0:
-                self.anvil.request("anvil_reorg", [depth, []])
-                self.depths[depth] += 1
-
-    def stop(self) -> None:
-        """End, and write the state."""
-        self._stop.set()
-        self._miner.join(10)
-        self.anvil.stop()
-
-    def _height(self) -> int:
-        return int(self.anvil.request("eth_blockNumber", []), 16)
-
-    def _mine(self) -> None:
-        while not self._stop.wait(self._random.uniform(0.05, 0.3)):
-            with self._lock:
-                if self._up and not self.standing_still:
-                    self.anvil.request("evm_mine", [])
-
-
-class Weather:
-    """What befalls the chain and the way to it, at random moments, except while it is held still."""
-
-    def __init__(self, chain: Chain, proxy: RpcProxy, *, seed: int) -> None:
-        self.calm = threading.Lock()
-        self._chain = chain
-        self._proxy = proxy
-        self._random = random.Random(seed)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="weather", daemon=True)
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Good weather from now on."""
-        self._stop.set()
-        self._thread.join()
-        self._chain.standing_still = False
-        self._proxy.longest_delay_s, self._proxy.drop_percent = 0.0, 0
-
-    def _run(self) -> None:
-        while not self._stop.wait(self._random.uniform(0.1, 1.0)):
-            with self.calm:
-                self._proxy.longest_delay_s = self._random.choice((0.0, 0.02, 0.2))
-                self._proxy.drop_percent = self._random.choice((0, 0, 2, 10))
-                happens = self._random.random()
-                if happens < 0.5:
-                    self._chain.reorganise()
-                elif happens < 0.65:
-                    self._chain.kill()
-                    self._stop.wait(self._random.uniform(0.0, 2.0))
-                    self._chain.start()
-                elif happens < 0.8:
-                    self._chain.standing_still = True
-                    self._stop.wait(self._random.uniform(0.5, 3.0))  # long enough for a higher fee
-                    self._chain.standing_still = False
-
-
-# The lenders, who must not lose anything
-
-
-@dataclass
-class Findings:
-    """What the lenders saw, and what was found wrong."""
-
-    acknowledged: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
-    asked_again: int = 0
-    violations: Counter[str] = field(default_factory=Counter)
-
-
-class Lender(threading.Thread):
-    """Asks, presents and scores over HTTP; what it does not hear the answer to, it sends again."""
-
-    def __init__(
-        self,
-        *,
-        base_url: str,
-        tenant: str,
-        client: tuple[str, str],
-        institution: SigningKey,
-        findings: Findings,
-        seed: int,
-    ) -> None:
-        super().__init__(name=f"lender {seed}", daemon=True)
-        self._http = httpx.Client(base_url=base_url, timeout=10, trust_env=False)
-        self._tenant = tenant
-        self._client = client
-        self._findings = findings
-        self._random = random.Random(seed)
-        self._done = threading.Event()
-        self._token: dict[str, str] = {}
-        self._holder = SigningKey.generate()
-        issued_at_ms = now_ms() - DAY_MS
-        self._credential = issue_credential(
-            type=load_credential_types()[VCT],
-            claims=CLAIMS,
-            holder=self._holder.public,
-            key=institution,
-            now_ms=issued_at_ms,
-            expires_at_ms=issued_at_ms + 30 * DAY_MS,
-            status=None,
-        )
-
-    def finish(self) -> None:
-        """End after the score that is on its way."""
-        self._done.set()
-
-    def run(self) -> None:
-        """One score after another."""
-        while not self._done.is_set():
-            try:
-                self._score()
-            except Exception as error:  # noqa: BLE001  (whatever it is, it is a finding)
-                self._findings.violations[f"lender: {type(error).__name__}: {error}"] += 1
-            self._done.wait(self._random.uniform(0.05, 0.25))
-
-    def _score(self) -> None:
-        request = self._send("POST", "/v1/presentation-requests", {"purpose": "credit_application", "query": QUERY})
-        request_object = self._send("GET", f"/v1/presentation-requests/{request['id']}/object", None)
-        asked = verify_request_object(request_object, client_id=request["audience"], now_ms=now_ms())
-        vp_token = present(request=asked, credentials=(self._credential,), key=self._holder, now_ms=now_ms())
-        body = {"request_id": request["id"], "vp_token": dict(vp_token)}
-        score = self._send("POST", "/v1/scores", body)
-        self._findings.acknowledged[score["id"]] = (self._tenant, score)
-        if self._random.random() < 0.1:
-            again = self._send("POST", "/v1/scores", body)
-            if (again["id"], again["credential"], again["log"]["index"]) != (
-                score["id"],
-                score["credential"],
-                score["log"]["index"],
-            ):
-                self._findings.violations["the same presentation got another answer"] += 1
-
-    def _send(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
-        """The answer, however often it is lost on the way."""
-        deadline = time.monotonic() + ANSWER_WITHIN_S
-        while True:
-            try:
-                if not self._token:
-                    self._token = bearer(self._http, self._client)
-                answer = self._http.request(method, path, json=body, headers=self._token)
-            except httpx.TransportError:
-                if time.monotonic() > deadline:
-                    raise
-                self._findings.asked_again += 1
-                time.sleep(0.05)
-                continue
-            if answer.status_code == 401:
-                self._token = {}
-                continue
-            if answer.status_code not in (200, 201):
-                raise RuntimeError(f"{method} answered {answer.status_code}")
-            return answer.json() if "json" in answer.headers["content-type"] else answer.text
-
-
-def bearer(http: httpx.Client, client: tuple[str, str]) -> dict[str, str]:
-    """The headers of a client that has just got a token."""
-    answer = http.post("/v1/oauth/token", data={"grant_type": "client_credentials"}, auth=client)
-    answer.raise_for_status()
-    return {"Authorization": f"Bearer {answer.json()['access_token']}"}
-
-
-QUERY = {
-    "credentials": [
-        {
-            "id": "history",
-            "format": "dc+sd-jwt",
-            "meta": {"vct_values": [VCT]},
-            "claims": [
-                {"path": [name]} for name in ("credit_line_minor", "statement_minor", "paid_minor", "delay_months")
-            ],
-        }
-    ]
-}
-
-
-# The kills
 
 
 class Killer:
@@ -457,120 +211,6 @@ class Killer:
                 return connection.execute(statement).one_or_none()
 
 
-# What must be true at the end
-
-
-def check_everything(
-    *,
-    http: httpx.Client,
-    anvil: Anvil,
-    findings: Findings,
-    clients: Mapping[str, tuple[str, str]],
-    origin: str,
-) -> dict[str, int]:
-    """Read all there is as lenders, auditors and strangers do, and note each thing that is not as it must be."""
-    violations = findings.violations
-    trust = parse_trust(json.dumps(http.get("/v1/keys").raise_for_status().json()).encode())
-    (place,) = trust.anchors
-    chain = AnchorClient(
-        rpc_url=anvil.rpc_url,
-        chain_id=place.chain_id,
-        contract_address=place.contract,
-        log_id=place.log_id,
-        key=secrets.token_bytes(32),
-    )
-    log = read_log_as_a_stranger(http, trust, origin, violations)
-
-    # The chain: no size stands there twice, and every root is that of the log at its size.
-    events = [
-        each
-        for each in anvil.request(
-            "eth_getLogs",
-            [{"fromBlock": "0x0", "address": place.contract, "topics": [None, "0x" + place.log_id.hex()]}],
-        )
-        if len(each["topics"]) == 3 and len(each["data"]) == 2 + 128
-    ]
-    anchored = Counter(int(each["topics"][2], 16) for each in events)
-    violations["a size stands twice on the chain"] += sum(count - 1 for count in anchored.values())
-    leaves = log.leaf_hashes()
-    for each in events:
-        root = sys.modules["spec_log_client"].merkle_tree_hash(leaves[: int(each["topics"][2], 16)])
-        violations["an anchored root is not the log's"] += each["data"][2:66] != root.hex()
-
-    # The lenders: every score that was acknowledged is there, verifies, and its anchor is on the chain.
-    roots: dict[int, bytes | None] = {}
-    tokens = {tenant: bearer(http, client) for tenant, client in clients.items()}
-    for score_id, (tenant, score) in findings.acknowledged.items():
-        answer = http.get(f"/v1/scores/{score_id}", headers=tokens[tenant])
-        if answer.status_code != 200:
-            violations["an acknowledged score is lost"] += 1
-            continue
-        try:
-            document = verify_document(answer.content, trust)
-        except ScoreDocumentError as error:
-            violations[f"a document does not verify: {error}"] += 1
-            continue
-        if document.members["id"] != score_id or document.index != score["log"]["index"]:
-            violations["a document is not the one that was acknowledged"] += 1
-        if document.anchor is None:
-            violations["an acknowledged score has no anchor"] += 1
-            continue
-        size = document.checkpoint.size
-        if size not in roots:
-            found = chain.load_anchor(size)
-            canonical = chain.check_canonical(document.anchor.block_number, document.anchor.block_hash)
-            roots[size] = found.root if found is not None and canonical else None
-        violations["an anchor is not on the canonical chain"] += roots[size] != document.checkpoint.root
-
-    # The auditors: no entry of a tenant's is missing, and all together are the log.
-    entries = 0
-    for tenant in clients:
-        seqs, ids = read_audit(http, tokens[tenant])
-        entries += len(seqs)
-        violations["a gap in a tenant's entries"] += seqs != list(range(seqs[0], seqs[0] + len(seqs)))
-        owned = {score_id for score_id, (owner, _) in findings.acknowledged.items() if owner == tenant}
-        violations["an acknowledged score is not in the audit trail"] += len(owned - ids)
-    violations["the log is not as long as its entries are many"] += entries != log.size
-    return {"log_size": log.size, "anchored": len(events), "tiles_read": len(log.paths)}
-
-
-def read_audit(http: httpx.Client, token: dict[str, str]) -> tuple[list[int], set[str]]:
-    """The sequence numbers of all of a tenant's entries, and the ids of its scores."""
-    seqs: list[int] = []
-    ids: set[str] = set()
-    cursor: int | None = 0
-    while cursor is not None:
-        answer = http.get("/v1/audit/entries", params={"cursor": cursor, "limit": 200}, headers=token)
-        page = answer.raise_for_status().json()
-        seqs += [each["seq"] for each in page["entries"]]
-        ids |= {each["score"]["id"] for each in page["entries"] if each["score"] is not None}
-        cursor = page["next_cursor"]
-    return seqs, ids
-
-
-def read_log_as_a_stranger(http: httpx.Client, trust: Trust, origin: str, violations: Counter[str]) -> Any:
-    """The whole log, by the client that is written from the specifications alone."""
-    client = load_spec_log_client()
-    vkey = format_verifier_key(trust.log_keys[0])
-    log = client.read_log(lambda path: http.get(f"/v1/log/{path}").raise_for_status().content, vkey)
-    violations["the log is of another origin"] += log.origin != origin
-    return log
-
-
-def load_spec_log_client() -> ModuleType:
-    """tests/chain/spec_log_client.py, which belongs to no package."""
-    spec = importlib.util.spec_from_file_location("spec_log_client", ROOT / "tests" / "chain" / "spec_log_client.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["spec_log_client"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-# The whole run
-
-
 def run(*, kills: int, seed: int, database: str, directory: Path) -> dict[str, Any]:
     """Kill `kills` times, then check everything; the figures, with `violations` empty where all is well."""
     began = time.monotonic()
@@ -675,34 +315,6 @@ def run(*, kills: int, seed: int, database: str, directory: Path) -> dict[str, A
         **read,
         "violations": {what: count for what, count in findings.violations.items() if count},
     }
-
-
-def await_anchors(
-    http: httpx.Client, clients: Mapping[str, tuple[str, str]], findings: Findings, *, since: float
-) -> float:
-    """Seconds from the chain's return until the last acknowledged score has an anchor."""
-    last = max(findings.acknowledged, key=lambda each: findings.acknowledged[each][1]["log"]["index"])
-    token = bearer(http, clients[findings.acknowledged[last][0]])
-    while http.get(f"/v1/scores/{last}", headers=token).raise_for_status().json()["anchor"] is None:
-        if time.monotonic() - since > ANCHORED_WITHIN_S:
-            findings.violations["not anchored within 60 s of the chain's return"] += 1
-            break
-        time.sleep(0.1)
-    return round(time.monotonic() - since, 1)
-
-
-def append_clients(settings: Settings, institution: SigningKey) -> dict[str, tuple[str, str]]:
-    """A client of each tenant's, with every scope that the bench needs."""
-    tenants = create_app(settings).state.service.tenants
-    clients = {}
-    for name in TENANTS:
-        tenant_id = tenants.load_or_append_tenant(name, now_ms())
-        tenants.append_trusted_issuer(tenant_id, TrustedIssuer(did=institution.did, vct=VCT, valid_from_ms=0))
-        client = tenants.append_client(
-            tenant_id=tenant_id, name="bench", scopes=frozenset({"lender", "compliance"}), now_ms=now_ms()
-        )
-        clients[name] = (client.client_id, client.client_secret)
-    return clients
 
 
 def write_model(directory: Path) -> None:

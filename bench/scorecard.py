@@ -1,6 +1,6 @@
 """Discrimination of the private scorecard beside LightGBM: the same columns, the same rows, the same folds.
 
-    python bench/scorecard.py [--data NAME --schema TOML] [--epsilon 1] [--folds 5] [--seeds 2]
+    python -m bench.scorecard [--data NAME --schema TOML] [--epsilon 1] [--folds 5] [--seeds 2]
 
 Reads $CREDENCE_TEST_DATA/data/NAME/NAME.csv.gz and prints JSON. Public data only: raw figures on held-out rows.
 """
@@ -14,16 +14,15 @@ import secrets
 import time
 from pathlib import Path
 
-import lightgbm
 import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 
+from bench.baseline import input_values, lightgbm_pd
 from scoring.dp.accounting import budget_rho_e12
 from scoring.dp.mechanisms import Releases
 from scoring.dp.sampler import SystemSampler
-from scoring.features import features_from_row
 from scoring.fitting import Records, fit_scorecard, pd_ppm_of_totals, read_records, score_cells
 from scoring.schema import Schema, parse_schema
 from scoring.scorecard import Scorecard
@@ -36,13 +35,7 @@ def measure(schema: Schema, rows: list[dict[str, str]], *, epsilons: list[float]
     """Mean figures over the folds, and over noise seeds for the private models."""
     records = read_records(schema, rows)
     labels = records.labels.numpy()
-    inputs = {column.name for column in schema.inputs}
-    values = np.array(
-        [
-            [np.nan if value is None else float(value) for value, column in _graded(schema, row) if column in inputs]
-            for row in rows
-        ]
-    )
+    values = input_values(schema, rows)
     splits = list(StratifiedKFold(folds, shuffle=True, random_state=7).split(values, labels))
     result: dict[str, object] = {
         "schema": schema.name,
@@ -88,24 +81,8 @@ def _columns(scorecard: Scorecard, cells: torch.Tensor) -> torch.Tensor:
     return laid_out
 
 
-def _graded(schema: Schema, row: dict[str, str]) -> zip:  # type: ignore[type-arg]
-    return zip(features_from_row(schema, row).values, (column.name for column in schema.graded), strict=True)
-
-
 def _lightgbm(values: np.ndarray, labels: np.ndarray, train: np.ndarray, test: np.ndarray) -> tuple[float, float]:
-    model = lightgbm.LGBMClassifier(
-        n_estimators=200,
-        learning_rate=0.04,
-        num_leaves=15,
-        min_child_samples=60,
-        subsample=0.8,
-        subsample_freq=1,
-        colsample_bytree=0.6,
-        reg_lambda=5.0,
-        random_state=7,
-        verbose=-1,
-    ).fit(values[train], labels[train])
-    pd = np.asarray(model.predict_proba(values[test]))[:, 1]
+    pd = lightgbm_pd(values[train], labels[train], values[test])
     return roc_auc_score(labels[test], pd), _calibration_error(labels[test], pd)
 
 

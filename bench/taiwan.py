@@ -1,6 +1,6 @@
 """Real credit records through the whole service: every score that HTTP returns equals the offline score of its row.
 
-    python bench/taiwan.py [--rows 500] [--json]
+    python -m bench.taiwan [--rows 500] [--json]
 
 Trains on four folds of $CREDENCE_TEST_DATA/data/taiwan through the privacy ledger, turns rows of the fifth into signed
 repayment-history credentials, sends each through a real service process, and prints the AUC beside LightGBM's on the
@@ -22,7 +22,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import lightgbm
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
@@ -33,6 +32,7 @@ from api.cli.local_service import free_port, running_service
 from api.cli.tenants import open_tenants
 from api.clock import now_ms
 from api.settings import Settings, load_settings
+from bench.baseline import input_values, lightgbm_pd
 from identity.credential_types.types import load_credential_types
 from identity.dcql import parse_dcql_query
 from identity.encoding import JsonValue
@@ -105,8 +105,8 @@ def measure(data: Path, *, rows: int) -> dict[str, Any]:
     sent_s = time.perf_counter() - began_s
     equal = sum(_same(answer, score) for answer, score in zip(answers, offline, strict=False))
 
-    values = _columns(artifact, records)
-    boosted = _lightgbm(values[learned], labels[learned], values[held_out])
+    values = input_values(artifact.scorecard.schema, records)
+    boosted = lightgbm_pd(values[learned], labels[learned], values[held_out])
     points = np.array([score.points for score in offline], dtype=np.float64)
     over_http = np.array([answer["points"] for answer in answers], dtype=np.float64)
     return {
@@ -236,38 +236,6 @@ def _same(answer: Mapping[str, Any], score: Score) -> bool:
 
 def _codes(reasons: Sequence[Mapping[str, str]]) -> list[str]:
     return [reason["code"] for reason in reasons]
-
-
-def _columns(artifact: Artifact, rows: Sequence[Row]) -> NDArray[np.float64]:
-    """The values of the model's inputs, without its crosses, which trees find by themselves."""
-    schema = artifact.scorecard.schema
-    inputs = {column.name for column in schema.inputs}
-    places = [place for place, column in enumerate(schema.graded) if column.name in inputs]
-    graded = [features_from_row(schema, row).values for row in rows]
-    return np.array([[_number(values[place]) for place in places] for values in graded], dtype=np.float64)
-
-
-def _number(value: float | str | None) -> float:
-    return np.nan if value is None else float(value)
-
-
-def _lightgbm(
-    values: NDArray[np.float64], labels: NDArray[np.int64], held_out: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    model = lightgbm.LGBMClassifier(
-        n_estimators=200,
-        learning_rate=0.04,
-        num_leaves=15,
-        min_child_samples=60,
-        subsample=0.8,
-        subsample_freq=1,
-        colsample_bytree=0.6,
-        reg_lambda=5.0,
-        random_state=7,
-        verbose=-1,
-    ).fit(values, labels)
-    probabilities: NDArray[np.float64] = np.asarray(model.predict_proba(held_out))[:, 1]
-    return probabilities
 
 
 def _auc(labels: NDArray[np.int64], risk: NDArray[np.float64]) -> float:

@@ -1,5 +1,6 @@
 """A presentation request, and what may become of it: each state is a type, so that nothing is submitted twice."""
 
+import hmac
 from dataclasses import dataclass
 from typing import Literal
 
@@ -39,7 +40,7 @@ class PresentationRequest:
 
         `state` is the wallet's, `response_uri` the address that it posted to.
         """
-        if state != self.state:
+        if not hmac.compare_digest(state.encode(), self.state.encode()):
             raise StateMismatch
         if response_uri != self.response_uri:
             raise ResponseUriMismatch

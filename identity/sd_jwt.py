@@ -1,7 +1,7 @@
 """SD-JWT (RFC 9901) as SD-JWT VC uses it (draft-ietf-oauth-sd-jwt-vc): issue, select disclosures, verify.
 
 Two places of the draft are optional and not clear enough to score people on, so they are required here: `iss` (we
-resolve keys by DID, never by certificate) and `iat` (trust and features depend on when a claim was made).
+resolve keys by DID, never by certificate) and `iat` (what a feature is worth depends on when it was claimed).
 """
 
 from collections.abc import Callable, Collection, Mapping

@@ -68,8 +68,8 @@ def train_scorecard(
 ) -> Trained:
     """Train on a population whose budget stands in the ledger, and write the artifact to `out`.
 
-    1. a charge that the budget does not cover is refused before a row is read, unless the ledger holds an artifact
-    of these very parameters, 2. the same rows, schema and parameters give that artifact, uncharged, 3. the charge
+    1. a charge that the budget does not cover is refused before a row is read, unless an artifact of these very
+    parameters may be there, 2. the same rows, schema and parameters give that artifact, uncharged, 3. the charge
     is durable before any noise is drawn, and stands whatever happens after, 4. the artifact is written and recorded.
     Raises BudgetExceeded, PopulationUnknown, RowInvalid, ColumnMissing, ValueInvalid, InputUnsourced,
     ArtifactExists, NoiseNotFromSystem where a sampler for tests was injected.
@@ -84,7 +84,8 @@ def train_scorecard(
         "schema": schema.digest.hex(),
         **vars(parameters),
     }
-    if not ledger.load_account(population).covers(rho_e12) and not ledger.has_artifact(population, public):
+    may_be_there = out.exists() or ledger.has_artifact(population, public)
+    if not may_be_there and not ledger.load_account(population).covers(rho_e12):
         raise BudgetExceeded
 
     rows = load_rows()
@@ -94,10 +95,12 @@ def train_scorecard(
     if reused is not None:
         return Trained(artifact=reused, directory=out, reused=True)
     if out.exists():
-        raise ArtifactExists
+        return Trained(artifact=_record_left_by_crash(ledger, mac, out, now_ms), directory=out, reused=True)
     records = read_records(schema, rows, device=device, progress=progress)
 
-    charge = ledger.append_charge(population, rho_e12=rho_e12, purpose="train", parameters=public, now_ms=now_ms)
+    charge = ledger.append_charge(
+        population, rho_e12=rho_e12, purpose="train", parameters=public, inputs_mac=mac, now_ms=now_ms
+    )
     releases = Releases(sampler=sampler, charged_rho_e12=rho_e12, rows_per_person=schema.rows_per_person)
     scorecard = fit_scorecard(
         schema, records, releases, row_cap=parameters.row_cap, random_bytes=random_bytes, progress=progress
@@ -119,6 +122,7 @@ def train_scorecard(
         limits=(f"At most {parameters.row_cap} rows were used.", "Discrimination and calibration were not released."),
     )
     artifact = write_artifact(out, scorecard=scorecard, card=card)
+    # A crash here leaves a model that the ledger does not know: `_record_left_by_crash` finds its charge by its card.
     ledger.append_artifact(
         charge, inputs_mac=mac, digest=artifact.digest.hex(), directory=str(out.resolve()), now_ms=now_ms
     )
@@ -139,6 +143,21 @@ def _load_recorded(ledger: Ledger, mac: str, out: Path) -> Artifact | None:
         if artifact is not None:
             artifact = write_artifact(out, scorecard=artifact.scorecard, card=artifact.card)
     return artifact
+
+
+def _record_left_by_crash(ledger: Ledger, mac: str, out: Path, now_ms: int) -> Artifact:
+    """The artifact at `out`, recorded now, if a charge of these very inputs bought it; else raises ArtifactExists."""
+    try:
+        artifact = load_artifact(out)
+    except ArtifactInvalid:
+        raise ArtifactExists from None
+    for reference in artifact.card.privacy.ledger:
+        charge = ledger.find_charge(mac, reference.sha256)
+        if charge is not None:
+            digest, directory = artifact.digest.hex(), str(out.resolve())
+            ledger.append_artifact(charge, inputs_mac=mac, digest=digest, directory=directory, now_ms=now_ms)
+            return artifact
+    raise ArtifactExists
 
 
 def _load_by_digest(directory: Path, digest: str) -> Artifact | None:

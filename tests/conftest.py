@@ -8,9 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis.configuration import set_hypothesis_home_dir
 
 from tests.postgres import PostgresServer, start_postgres
 
+# What runs writes under var/.
+set_hypothesis_home_dir(Path(__file__).resolve().parents[1] / "var" / "cache" / "hypothesis")
 DATABASES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 Migrate = Callable[[str], None]
 

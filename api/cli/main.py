@@ -64,7 +64,7 @@ def migrate(as_json: AsJson = False) -> None:
 @clients.command("add")
 def add_client(
     name: Annotated[str, typer.Argument(help="What people call the client.")],
-    scope: Annotated[list[str], typer.Option(help="lender, compliance or operator; several times for several.")],
+    scope: Annotated[list[str], typer.Option(help="lender, compliance, operator or metrics; may be repeated.")],
     tenant: Tenant = "default",
     as_json: AsJson = False,
 ) -> None:

@@ -174,12 +174,9 @@ class _JsonLines(logging.Formatter):
         )
 
 
-_MEMBERS = ("error", "route", "job")
-
-
 def _members_of(record: logging.LogRecord) -> dict[str, str]:
-    """What our own loggers add to a message, and where an exception came from."""
-    members = {name: str(getattr(record, name)) for name in _MEMBERS if hasattr(record, name)}
+    """Where an exception came from, and not what it says."""
+    members: dict[str, str] = {}
     information: _ExcInfo | None = record.exc_info
     if information is not None and information[0] is not None:
         frames = traceback.extract_tb(information[2])

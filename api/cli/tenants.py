@@ -22,7 +22,7 @@ def open_tenants(settings: Settings) -> TenantStore:
     subjects = SubjectStore(
         engine=engine,
         keystore=open_engine(settings.keystore_url),
-        master_key=keyring.active("encrypt").secret,
+        master_keys=[key.secret for key in keyring.all("encrypt")],
         mac_key=keyring.active("mac").secret,
     )
     return TenantStore(engine=engine, subjects=subjects)

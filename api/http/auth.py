@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl, unquote_plus
 
+from anyio import to_thread
 from fastapi import APIRouter, Depends, Request, Response, Security
-from fastapi.concurrency import run_in_threadpool
 from fastapi.openapi.models import OAuthFlowClientCredentials, OAuthFlows
 from fastapi.responses import JSONResponse
 from fastapi.security import OAuth2, SecurityScopes
@@ -28,7 +28,8 @@ TOKEN_VALID_S = 900
 SCOPES = {
     "lender": "Ask for presentations, submit them, read own scores",
     "compliance": "Read the tenant's audit entries",
-    "operator": "Manage trusted issuers, read metrics",
+    "operator": "Manage the tenant's trusted issuers",
+    "metrics": "Read the metrics of the whole service: for whoever runs it, not for a tenant",
 }
 
 router = APIRouter(tags=["authorization"])
@@ -63,6 +64,7 @@ def caller_of(request: Request, needed: SecurityScopes, _documented: Annotated[s
 Lender = Annotated[Caller, Security(caller_of, scopes=["lender"])]
 Compliance = Annotated[Caller, Security(caller_of, scopes=["compliance"])]
 Operator = Annotated[Caller, Security(caller_of, scopes=["operator"])]
+Monitor = Annotated[Caller, Security(caller_of, scopes=["metrics"])]
 AnyClient = Annotated[Caller, Security(caller_of)]
 
 
@@ -147,7 +149,9 @@ async def create_token(request: Request) -> Response:
     if form.get("grant_type") != "client_credentials":
         return _token_error(400, "unsupported_grant_type", "The grant type is client_credentials.")
     try:
-        client = await run_in_threadpool(service.tenants.verify_client, client_id, client_secret)
+        client = await to_thread.run_sync(
+            service.tenants.verify_client, client_id, client_secret, limiter=service.password_limiter
+        )
     except ClientNotAuthenticated as refused:
         return _token_error(401, "invalid_client", str(refused))
     scopes = frozenset(form["scope"].split(" ")) if "scope" in form else client.scopes

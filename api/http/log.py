@@ -1,4 +1,4 @@
-"""The log as C2SP tlog-tiles lays it out under /v1/log: anyone may read it, and it tells nothing about anybody."""
+"""The log as C2SP tlog-tiles lays it out under /v1/log, for anyone to read: salted commitments and no content."""
 
 import base64
 from typing import Annotated

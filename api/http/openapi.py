@@ -48,7 +48,7 @@ _TAGS = {
     "presentation requests": "Ask an applicant for credentials, by OpenID4VP 1.0.",
     "scores": "Score a presentation; read a score with its proof.",
     "audit": "What was decided and why, for compliance officers.",
-    "log": "The public log, as C2SP tlog-tiles lays it out; it tells nothing about anybody.",
+    "log": "The public log, as C2SP tlog-tiles lays it out; it holds salted commitments and no content.",
     "registry": "Models, issuers, status lists and public keys.",
     "operations": "Health, readiness, metrics, and this contract.",
 }
@@ -73,7 +73,10 @@ _PROBLEMS = {
         "Understood and refused: a member is not as the contract says (`invalid_request`, with `errors`), or the "
         "presentation does not hold, or asks for what cannot be.",
     ),
-    503: ("Unavailable", "Something that the answer needs is away; nothing was stored. Try again after `Retry-After`."),
+    503: ("Unavailable", (
+        "Something that the answer needs is away. Try again after `Retry-After`: the same presentation, or the same "
+        "Idempotency-Key and body, is never taken twice."
+    )),
 }  # fmt: skip
 #: Codes that no error class of a room carries.
 _OTHER_CODES = {405: {"method_not_allowed"}, 415: {"unsupported_media_type"}, 422: {"invalid_request"}}

@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 
-from api.http.auth import Operator, ServiceOf
+from api.http.auth import Monitor, ServiceOf
 from api.http.errors import problem_responses
 
 router = APIRouter(prefix="/v1", tags=["operations"])
@@ -74,7 +74,7 @@ def read_readiness(service: ServiceOf) -> Response:
         **problem_responses(401, 403, 503),
     },
 )
-def read_metrics(_caller: Operator, service: ServiceOf) -> Response:
+def read_metrics(_caller: Monitor, service: ServiceOf) -> Response:
     """Counts and durations; no id, DID or tenant is among their labels."""
     service.metrics.log_size.set(service.log.load_size())
     service.metrics.anchored_size.set(service.anchors.load_newest_anchored_size())

@@ -49,7 +49,7 @@ class IssuerView(BaseModel):
 
     did: str = Field(description="The issuer (did:key or did:jwk).")
     vct: str = Field(description="The credential type that it is trusted for.")
-    valid_from: Timestamp = Field(description="Credentials issued since then are trusted; RFC 3339, in UTC.")
+    valid_from: Timestamp = Field(description="Since when its credentials are accepted, whenever issued.")
     valid_to: Timestamp | None = Field(description="Until when it is trusted; null while it is.")
 
 

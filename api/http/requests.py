@@ -66,8 +66,8 @@ class CredentialQueryBody(Strict):
     format: Literal["dc+sd-jwt"]
     meta: MetaBody
     multiple: bool = Field(default=False, description="Whether several credentials may answer.")
-    claims: list[ClaimsQueryBody] | None = Field(
-        default=None, min_length=1, max_length=64, description="What the holder is asked to disclose."
+    claims: list[ClaimsQueryBody] = Field(
+        min_length=1, max_length=64, description="What the holder is asked to disclose, and no more than that."
     )
     claim_sets: list[list[Identifier]] | None = Field(
         default=None, min_length=1, max_length=16, description="Sets of claims, any of which answers, preferred first."
@@ -269,15 +269,15 @@ async def submit_presentation(request: Request, request_id: RequestId, service: 
         form = await read_form(request)
     except ValueError:
         raise ResponseInvalid from None
-    await run_in_threadpool(_take_answer, service, request_id, form)
+    await run_in_threadpool(_take_answer, service, request_id, form, posted_to=service.base_url + request.url.path)
     return Acknowledgement()
 
 
-def _take_answer(service: Service, request_id: str, form: dict[str, str]) -> None:
+def _take_answer(service: Service, request_id: str, form: dict[str, str], *, posted_to: str) -> None:
     now_ms = service.clock()
     stored = _load(service, request_id, None)
     answer = parse_authorization_response(form)
-    stored.request.verify_session(state=answer.state, response_uri=stored.request.response_uri)
+    stored.request.verify_session(state=answer.state, response_uri=posted_to)
     if isinstance(answer, AuthorizationErrorResponse):
         record_refusal(service.rooms, stored, "wallet_declined", now_ms)
         service.metrics.presentations.labels("wallet_declined").inc()

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from anyio import CapacityLimiter
 from fastapi import Request
 
 from api.assess import Rooms
@@ -29,6 +30,8 @@ class Service:
     log_origin: str
     token_key: bytes = field(repr=False)
     mac_key: bytes = field(repr=False)
+    #: Hashing a password takes 64 MiB: anyone may ask for it, and nobody may have more of it than this at once.
+    password_limiter: CapacityLimiter
     request_key: SigningKey = field(repr=False)
     seal_key: SigningKey = field(repr=False)
     tenants: TenantStore

@@ -77,6 +77,18 @@ class RequestStore:
             return made
         return request.id
 
+    def append_idempotency(
+        self, tenant_id: str, idempotency: Idempotency | None, resource_id: str, now_ms: int
+    ) -> None:
+        """Remember an Idempotency-Key for a resource that was made before it came; raises `IdempotencyKeyReused`."""
+        if idempotency is None or self.load_idempotent(tenant_id, idempotency) is not None:
+            return
+        try:
+            with write_transaction(self._engine) as transaction:
+                transaction.execute(insert(idempotency_keys).values(idempotency.to_row(tenant_id, resource_id, now_ms)))
+        except IntegrityError:
+            self.load_idempotent(tenant_id, idempotency)  # The same key came twice at once: with the same request?
+
     def load_idempotent(self, tenant_id: str, idempotency: Idempotency | None) -> str | None:
         """The resource that an Idempotency-Key made before; raises `IdempotencyKeyReused`."""
         with read_transaction(self._engine) as transaction:

@@ -186,7 +186,7 @@ class Sequencer:
             if last:
                 return
 
-    def _append_batch(self, batch: Sequence[tuple[Append, Future[Outcome]]]) -> None:
+    def _append_batch(self, batch: Sequence[tuple[Append, Future[Outcome]]], *, again: bool = False) -> None:
         try:
             with write_transaction(self._engine) as transaction:
                 results = _Batch(transaction, self).append([item for item, _ in batch])
@@ -195,12 +195,13 @@ class Sequencer:
                 future.set_exception(StoreUnavailable())
             return
         except Exception as error:  # noqa: BLE001  (whatever it is, a waiting request must hear of it)
-            if len(batch) == 1:
+            if len(batch) == 1 and (again or not isinstance(error, IntegrityError)):
                 batch[0][1].set_exception(error)
                 return
             # One item that cannot be appended must not take its neighbours down.
+            # What another process inserted between our look and our insert is seen at the second look.
             for each in batch:
-                self._append_batch([each])
+                self._append_batch([each], again=len(batch) == 1)
             return
         # A crash here leaves the entries durable and unanswered: the same presentation again gets its stored answer.
         for (_, future), result in zip(batch, results, strict=True):

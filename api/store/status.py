@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from sqlalchemy import Engine, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from api.store.database import read_transaction, write_transaction
+from api.store.database import StoreUnavailable, read_transaction, write_transaction
 from api.store.tables import status_indices, status_lists
 
 CAPACITY = 2**17
 #: A list is closed at half of its capacity: until then a random index is free at least every second time.
 MAX_ALLOTTED = CAPACITY // 2
 _BLOCK = 64
+_MOST_DRAWS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +39,12 @@ class StatusStore:
         """An index for one credential of the tenant's."""
         with self._lock:
             free = self._free.setdefault(tenant_id, [])
-            while not free:
+            for _ in range(_MOST_DRAWS):
+                if free:
+                    break
                 free.extend(self._append_block(tenant_id, now_ms))
+            if not free:
+                raise StoreUnavailable
             return free.pop()
 
     def _append_block(self, tenant_id: str, now_ms: int) -> list[AllottedStatus]:

@@ -7,7 +7,7 @@ the database.
 
 import hmac
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
@@ -30,6 +30,15 @@ class SubjectKeyDestroyed(StoreError):
         super().__init__("The payload was erased.")
 
 
+class MasterKeyMissing(StoreError):
+    """No master key of the keys folder unwraps the subject's key: it is not the folder that the store was made with."""
+
+    code = "master_key_missing"
+
+    def __init__(self) -> None:
+        super().__init__("No master key opens the subject's key.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Subject:
     """A person as one tenant knows them."""
@@ -41,10 +50,11 @@ class Subject:
 class SubjectStore:
     """Finds subjects by their holder's key and hands out what unwraps their payloads."""
 
-    def __init__(self, *, engine: Engine, keystore: Engine, master_key: bytes, mac_key: bytes) -> None:
+    def __init__(self, *, engine: Engine, keystore: Engine, master_keys: Sequence[bytes], mac_key: bytes) -> None:
+        """The last of `master_keys` wraps; each of them unwraps what was wrapped under it."""
         self._engine = engine
         self._keystore = keystore
-        self._master_key = master_key
+        self._master_keys = master_keys
         self._mac_key = mac_key
 
     def load_or_append_subject(
@@ -92,13 +102,13 @@ class SubjectStore:
         with write_transaction(self._keystore) as transaction:
             transaction.execute(
                 insert(subject_keys).values(
-                    tenant_id=tenant_id, subject_id=subject_id, wrapped_key=aes_key_wrap(self._master_key, key)
+                    tenant_id=tenant_id, subject_id=subject_id, wrapped_key=aes_key_wrap(self._master_keys[-1], key)
                 )
             )
         return key
 
     def load_key(self, tenant_id: str, subject_id: str) -> bytes:
-        """A subject's key; raises `SubjectKeyDestroyed`."""
+        """A subject's key; raises `SubjectKeyDestroyed` or `MasterKeyMissing`."""
         with read_transaction(self._keystore) as transaction:
             wrapped = transaction.execute(
                 select(subject_keys.c.wrapped_key).where(
@@ -107,7 +117,9 @@ class SubjectStore:
             ).scalar_one_or_none()
         if wrapped is None:
             raise SubjectKeyDestroyed
-        try:
-            return aes_key_unwrap(self._master_key, wrapped)
-        except InvalidUnwrap:
-            raise SubjectKeyDestroyed from None
+        for master_key in reversed(self._master_keys):
+            try:
+                return aes_key_unwrap(master_key, wrapped)
+            except InvalidUnwrap:
+                continue
+        raise MasterKeyMissing

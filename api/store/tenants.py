@@ -14,7 +14,7 @@ from api.store.subjects import NO_SUBJECT, SubjectStore
 from api.store.tables import clients, tenants, trusted_issuers
 from identity.trust import TrustedIssuer, TrustedIssuers
 
-SCOPES = ("lender", "compliance", "operator")
+SCOPES = ("lender", "compliance", "operator", "metrics")
 
 _HASHER = argon2.PasswordHasher()
 #: Verified where the client is unknown, so that a guess takes as long as a hit.

@@ -24,7 +24,7 @@ GENESIS = "0" * 64
 EntryType = Literal["population", "charge", "artifact", "repair"]
 _BODY: Mapping[str, frozenset[str]] = {
     "population": frozenset({"population", "holder", "epsilon_micro", "delta_e12"}),
-    "charge": frozenset({"population", "rho_e12", "purpose", "parameters"}),
+    "charge": frozenset({"population", "rho_e12", "purpose", "parameters", "inputs_mac"}),
     "artifact": frozenset({"population", "charge", "inputs_mac", "digest", "directory"}),
     "repair": frozenset({"dropped_bytes"}),
 }
@@ -101,7 +101,14 @@ class Ledger:
             return tuple(_read(file))
 
     def append_charge(
-        self, population: str, *, rho_e12: int, purpose: str, parameters: Mapping[str, object], now_ms: int
+        self,
+        population: str,
+        *,
+        rho_e12: int,
+        purpose: str,
+        parameters: Mapping[str, object],
+        inputs_mac: str,
+        now_ms: int,
     ) -> Entry:
         """Spend rho, durably, before the noise it pays for; raises BudgetExceeded and PopulationUnknown."""
         if rho_e12 < 1:
@@ -110,7 +117,13 @@ class Ledger:
             entries = _read(file)
             if not _account(entries, population).covers(rho_e12):
                 raise BudgetExceeded
-            body = {"population": population, "rho_e12": rho_e12, "purpose": purpose, "parameters": dict(parameters)}
+            body = {
+                "population": population,
+                "rho_e12": rho_e12,
+                "purpose": purpose,
+                "parameters": dict(parameters),
+                "inputs_mac": inputs_mac,
+            }
             return _append(file, entries, "charge", body, now_ms)
 
     def append_artifact(self, charge: Entry, *, inputs_mac: str, digest: str, directory: str, now_ms: int) -> Entry:
@@ -136,6 +149,13 @@ class Ledger:
             for entry in entries
             if entry.type == "charge" and entry.seq in bought
         )
+
+    def find_charge(self, inputs_mac: str, sha256: str) -> Entry | None:
+        """The charge of exactly these inputs whose line has that SHA-256, as an artifact's card names it."""
+        for entry in self.load_entries():
+            if (entry.type, entry.sha256, entry.body.get("inputs_mac")) == ("charge", sha256, inputs_mac):
+                return entry
+        return None
 
     def find_artifact(self, inputs_mac: str) -> RecordedArtifact | None:
         """The newest artifact of exactly these inputs."""

@@ -118,7 +118,7 @@ def test_what_takes_a_token_says_so_and_names_its_scope(contract):
         "listAuditEntries": ["compliance"],
         "listIssuers": [],
         "trustIssuer": ["operator"],
-        "readMetrics": ["operator"],
+        "readMetrics": ["metrics"],
     }
     for label, operation in _operations(contract):
         if operation["operationId"] in taken:

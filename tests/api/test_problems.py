@@ -278,7 +278,7 @@ def test_nothing_that_was_sent_comes_back_or_is_logged(shared, logged):
             assert set(answer.json()) <= {"type", "title", "status", "detail", "code", "errors"}
     assert {400, 401, 404, 405, 413, 422} <= set(statuses)
     assert MARKER not in logged()
-    assert MARKER not in shared.http.get("/v1/metrics", headers=shared.token(scopes=("operator",))).text
+    assert MARKER not in shared.http.get("/v1/metrics", headers=shared.token(scopes=("metrics",))).text
     assert MARKER not in json.dumps(shared.entries(limit=200))
 
 

@@ -16,7 +16,7 @@ from identity.keys import SigningKey
 from identity.sd_jwt import issuer_jwt_of
 
 NOWHERE = "0" * 32
-SCOPES = ("lender", "compliance", "operator")
+SCOPES = ("lender", "compliance", "operator", "metrics")
 #: The scope of every operation: None takes any client's token, and PUBLIC takes none.
 PUBLIC = object()
 OPERATIONS = {
@@ -39,7 +39,7 @@ OPERATIONS = {
     "readKeys": PUBLIC,
     "readHealth": PUBLIC,
     "readReadiness": PUBLIC,
-    "readMetrics": "operator",
+    "readMetrics": "metrics",
     "readContract": PUBLIC,
 }
 

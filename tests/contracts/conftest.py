@@ -17,7 +17,7 @@ from tests.api.conftest import Clock, Harness, model
 from tests.conftest import SqliteDatabases
 
 __all__ = ["model"]
-SCOPES = ("lender", "compliance", "operator")
+SCOPES = ("lender", "compliance", "operator", "metrics")
 
 
 class RunningClock(Clock):

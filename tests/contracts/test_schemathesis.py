@@ -87,7 +87,7 @@ class RealValues:
             put(case, turn)
 
     def createToken(self, case: Case, turn: int) -> None:
-        scope = {"scope": SCOPES[turn % 3]} if turn % 2 else {}
+        scope = {"scope": SCOPES[turn % len(SCOPES)]} if turn % 2 else {}
         case.body = {"grant_type": "client_credentials", **self._credentials, **scope}
 
     def createPresentationRequest(self, case: Case, _turn: int) -> None:
@@ -95,8 +95,7 @@ class RealValues:
         query = case.body["query"]
         for number, credential in enumerate(query["credentials"]):
             credential["id"] = f"{credential['id'][:60]}_{number}"
-            claims = credential.get("claims") or [{"path": ["currency"]}]
-            credential["claims"] = claims
+            claims = credential["claims"]
             for claim_number, claim in enumerate(claims):
                 claim["id"] = f"claim_{claim_number}"
                 claim["path"] = [f"{claim['path'][0][:60]}{claim_number}"]

@@ -31,7 +31,9 @@ def ledger(tmp_path: Path) -> Ledger:
 
 
 def charge(ledger: Ledger, rho_e12: int, population: str = "north") -> Entry:
-    return ledger.append_charge(population, rho_e12=rho_e12, purpose="train", parameters={"row_cap": 9}, now_ms=2)
+    return ledger.append_charge(
+        population, rho_e12=rho_e12, purpose="train", parameters={"row_cap": 9}, inputs_mac="ab", now_ms=2
+    )
 
 
 def test_charges_add_up_to_the_budget_exactly_and_no_further(ledger: Ledger) -> None:

@@ -137,6 +137,22 @@ def test_the_same_inputs_give_the_same_artifact_uncharged(
     assert ledger.path.read_bytes() == before
 
 
+def test_a_crash_before_the_record_leaves_a_model_that_is_found_again_uncharged(
+    train: Callable[..., Trained], ledger: Ledger, rows: Rows, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def crash(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Ledger, "append_artifact", crash)
+        with pytest.raises(KeyboardInterrupt):
+            train()
+    spent = ledger.load_account("synthetic").spent_rho_e12
+    assert train().reused
+    assert train(out=tmp_path / "copy").reused
+    assert ledger.load_account("synthetic").spent_rho_e12 == spent
+
+
 def test_a_charge_past_the_budget_is_refused_before_anything_is_read(
     train: Callable[..., Trained], ledger: Ledger
 ) -> None:
