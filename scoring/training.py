@@ -8,7 +8,7 @@ from pathlib import Path
 from scoring.artifact import Artifact, load_artifact, write_artifact
 from scoring.card import DataKind, LedgerReference, ModelCard, Privacy
 from scoring.dp.accounting import budget_rho_e12
-from scoring.dp.ledger import Ledger
+from scoring.dp.ledger import Entry, Ledger
 from scoring.dp.mechanisms import Releases
 from scoring.dp.reuse import inputs_mac
 from scoring.dp.sampler import Sampler, SystemSampler
@@ -84,9 +84,10 @@ def train_scorecard(
         "schema": schema.digest.hex(),
         **vars(parameters),
     }
-    may_be_there = out.exists() or ledger.has_artifact(population, public)
-    if not may_be_there and not ledger.load_account(population).covers(rho_e12):
-        raise BudgetExceeded
+    if not ledger.load_account(population).covers(rho_e12):
+        left = _find_left_by_crash(ledger, out, population=population, parameters=public)
+        if left is None and not ledger.has_artifact(population, public):
+            raise BudgetExceeded
 
     rows = load_rows()
     columns = [schema.label, *([schema.person] if schema.person else []), *(one.name for one in schema.features)]
@@ -94,8 +95,15 @@ def train_scorecard(
     reused = _load_recorded(ledger, mac, out)
     if reused is not None:
         return Trained(artifact=reused, directory=out, reused=True)
+    left = _find_left_by_crash(ledger, out, inputs_mac=mac)
+    if left is not None:
+        artifact, charge = left
+        ledger.append_artifact(
+            charge, inputs_mac=mac, digest=artifact.digest.hex(), directory=str(out.resolve()), now_ms=now_ms
+        )
+        return Trained(artifact=artifact, directory=out, reused=True)
     if out.exists():
-        return Trained(artifact=_record_left_by_crash(ledger, mac, out, now_ms), directory=out, reused=True)
+        raise ArtifactExists
     records = read_records(schema, rows, device=device, progress=progress)
 
     charge = ledger.append_charge(
@@ -122,7 +130,7 @@ def train_scorecard(
         limits=(f"At most {parameters.row_cap} rows were used.", "Discrimination and calibration were not released."),
     )
     artifact = write_artifact(out, scorecard=scorecard, card=card)
-    # A crash here leaves a model that the ledger does not know: `_record_left_by_crash` finds its charge by its card.
+    # A crash here leaves a model that the ledger does not know: `_find_left_by_crash` finds its charge by its card.
     ledger.append_artifact(
         charge, inputs_mac=mac, digest=artifact.digest.hex(), directory=str(out.resolve()), now_ms=now_ms
     )
@@ -145,19 +153,21 @@ def _load_recorded(ledger: Ledger, mac: str, out: Path) -> Artifact | None:
     return artifact
 
 
-def _record_left_by_crash(ledger: Ledger, mac: str, out: Path, now_ms: int) -> Artifact:
-    """The artifact at `out`, recorded now, if a charge of these very inputs bought it; else raises ArtifactExists."""
+def _find_left_by_crash(ledger: Ledger, out: Path, **wanted: object) -> tuple[Artifact, Entry] | None:
+    """The artifact at `out` and the charge that bought it, if its card names one whose body has what is wanted."""
     try:
         artifact = load_artifact(out)
     except ArtifactInvalid:
-        raise ArtifactExists from None
-    for reference in artifact.card.privacy.ledger:
-        charge = ledger.find_charge(mac, reference.sha256)
-        if charge is not None:
-            digest, directory = artifact.digest.hex(), str(out.resolve())
-            ledger.append_artifact(charge, inputs_mac=mac, digest=digest, directory=directory, now_ms=now_ms)
-            return artifact
-    raise ArtifactExists
+        return None
+    named = {reference.sha256 for reference in artifact.card.privacy.ledger}
+    for entry in ledger.load_entries():
+        if (
+            entry.type == "charge"
+            and entry.sha256 in named
+            and all(entry.body[name] == value for name, value in wanted.items())
+        ):
+            return artifact, entry
+    return None
 
 
 def _load_by_digest(directory: Path, digest: str) -> Artifact | None:

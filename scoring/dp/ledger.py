@@ -150,13 +150,6 @@ class Ledger:
             if entry.type == "charge" and entry.seq in bought
         )
 
-    def find_charge(self, inputs_mac: str, sha256: str) -> Entry | None:
-        """The charge of exactly these inputs whose line has that SHA-256, as an artifact's card names it."""
-        for entry in self.load_entries():
-            if (entry.type, entry.sha256, entry.body.get("inputs_mac")) == ("charge", sha256, inputs_mac):
-                return entry
-        return None
-
     def find_artifact(self, inputs_mac: str) -> RecordedArtifact | None:
         """The newest artifact of exactly these inputs."""
         with self._locked() as file:

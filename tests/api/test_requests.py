@@ -196,7 +196,6 @@ def test_a_query_that_the_contract_does_not_have_is_refused_by_its_place(shared,
     ("query", "pointer"),
     [
         ({"credentials": [CREDENTIAL_A, CREDENTIAL_A]}, "/query/credentials"),
-        ({"credentials": [{k: v for k, v in CREDENTIAL_A.items() if k != "claims"}]}, "/query/credentials/0/claims"),
         (
             {"credentials": [CREDENTIAL_A], "credential_sets": [{"options": [["unknown"]]}]},
             "/query/credential_sets/0/options/0",
