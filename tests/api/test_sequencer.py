@@ -495,7 +495,8 @@ def append_from_two_processes(log, database, count):
             process.stdin.flush()
         for process in processes:
             assert process.stdout.readline() == "done\n"
-    said = [process.communicate()[0] for process in processes]
+    said = [process.stdout.read() for process in processes]
+    assert [process.wait() for process in processes] == [0, 0]
     indices = [[int(index) for index in each.split(",")] for each in said]
     assert sorted(indices[0] + indices[1]) == list(range(count))
     # They took turns.

@@ -17,6 +17,7 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import Status, events, from_schema
 from schemathesis.generation.case import Case
 
+from identity.credential_types.types import load_credential_types
 from identity.keys import SigningKey
 from tests.contracts.conftest import SCOPES
 
@@ -142,7 +143,7 @@ class RealValues:
         case.path_parameters = {"list_id": self._score["status"]["uri"].rpartition("/")[2]}
 
     def trustIssuer(self, case: Case, turn: int) -> None:
-        types = sorted(self._harness.service.credential_types)
+        types = sorted(load_credential_types())
         case.body = {"did": self._issuer, "vct": types[turn % len(types)]}
 
 

@@ -116,12 +116,11 @@ def test_an_exception_is_logged_by_its_type_and_place_not_its_message(as_json: b
         try:
             raise ValueError("+254700000000")
         except ValueError:
-            logging.getLogger("credence.http").exception("internal error", extra={"route": "/v1/scores"})
+            logging.getLogger("credence.http").exception("internal error")
         logging.getLogger("somebody.else").info("chatter")
     finally:
         logging.getLogger().handlers[:] = handlers
     (line,) = stream.getvalue().splitlines()
     assert "ValueError" in line
     assert "test_cli_serve.py" in line
-    assert "/v1/scores" in line
     assert "254700000000" not in line
