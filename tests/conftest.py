@@ -8,12 +8,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from tests.postgres import PostgresServer, start_postgres
 
 # What runs writes under var/.
 set_hypothesis_home_dir(Path(__file__).resolve().parents[1] / "var" / "cache" / "hypothesis")
+# How fast a machine is, and how busy, says nothing of what is tested.
+settings.register_profile("credence", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("credence")
 DATABASES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 Migrate = Callable[[str], None]
 

@@ -90,7 +90,7 @@ def test_a_schema_is_closed_bounded_and_keeps_the_envelope_out(vct: str) -> None
         assert ("amount" in property_schema.get("$ref", "")) <= name.endswith("_minor")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(ANY_CLAIMS)
 def test_claims_built_from_a_schema_fit_it_whole_and_in_any_part(vct_and_claims: tuple[str, dict[str, Any]]) -> None:
     vct, claims = vct_and_claims
@@ -102,7 +102,7 @@ def test_claims_built_from_a_schema_fit_it_whole_and_in_any_part(vct_and_claims:
             TYPES[vct].verify_claims(part)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(ANY_CLAIMS, st.data())
 def test_one_spoilt_claim_is_named_by_its_pointer(
     vct_and_claims: tuple[str, dict[str, Any]], data: st.DataObject
@@ -117,7 +117,7 @@ def test_one_spoilt_claim_is_named_by_its_pointer(
     assert refused.value.pointer.split("/")[1] == name
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     ANY_TYPE,
     st.dictionaries(

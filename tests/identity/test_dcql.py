@@ -296,7 +296,7 @@ def queries(draw: st.DrawFn) -> dict[str, Any]:
     return value
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(queries())
 def test_a_query_survives_the_round_trip(value: dict[str, Any]) -> None:
     query = parse_dcql_query(value)
@@ -311,7 +311,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(queries(), JSON, st.data())
 def test_hostile_queries_raise_only_our_errors(value: dict[str, Any], junk: Any, data: st.DataObject) -> None:
     """Put junk in the place of any member or item of a good query."""
@@ -332,7 +332,7 @@ def test_hostile_queries_raise_only_our_errors(value: dict[str, Any], junk: Any,
     assert parse_dcql_query(query.to_json()) == query
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(queries(), st.dictionaries(st.text(min_size=1), JSON, max_size=2), st.data())
 def test_what_is_passed_on_was_asked_for(value: dict[str, Any], claims: dict[str, Any], data: st.DataObject) -> None:
     query = data.draw(st.sampled_from(parse_dcql_query(value).credentials))

@@ -129,7 +129,7 @@ def test_input_50_a_long_did_key_is_refused_before_it_is_decoded() -> None:
     for did in (DID_KEY + "1" * 100, "did:key:z6Mk" + "z" * 400_000):
         with pytest.raises(BadDid):
             resolve_did(did)
-    assert time.perf_counter() - started < 0.1
+    assert time.perf_counter() - started < 2  # decoding the second takes ten seconds and more
 
 
 @pytest.mark.parametrize(

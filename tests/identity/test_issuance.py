@@ -61,7 +61,7 @@ def test_expiry_and_status_are_left_out_when_there_are_none(scene: Any) -> None:
     assert {"exp", "status"}.isdisjoint(payload)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     name=st.sampled_from(["period_to", "currency", "inflow_minor", "reversal_n"]), spoilt=st.sampled_from([None, 1.0])
 )

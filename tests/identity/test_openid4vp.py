@@ -215,7 +215,7 @@ def test_what_is_no_vp_token_is_refused(value: Any) -> None:
         parse_vp_token(value)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.dictionaries(st.sampled_from(["vp_token", "state", "error", "error_description", "response", "x"]), st.text())
 )
@@ -227,7 +227,7 @@ def test_hostile_answers_raise_only_our_errors(form: dict[str, str]) -> None:
     assert response.state == form["state"]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(place=st.integers(0, 10_000), replacement=st.characters(codec="utf-8"))
 def test_one_altered_character_of_a_request_object_is_noticed(scene: Any, place: int, replacement: str) -> None:
     compact = build_request_object(scene.request(), scene.verifier_key, scene.now_ms)

@@ -442,7 +442,7 @@ def test_nothing_is_fetched_for_a_presentation_that_fails_anywhere_else(scene: A
 # Properties
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(place=st.integers(0, 100_000), replacement=st.sampled_from("ABab01-_~.=é\0"))
 def test_one_altered_character_is_noticed(scene: Any, place: int, replacement: str) -> None:
     request = scene.request()
@@ -454,14 +454,14 @@ def test_one_altered_character_is_noticed(scene: Any, place: int, replacement: s
         scene.verify({"c0": [presentation[:place] + replacement + presentation[place + 1 :]]}, request)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(text=st.text() | st.lists(st.text(alphabet='eyJ0.~_-{}"', max_size=20), max_size=8).map("~".join))
 def test_hostile_presentations_raise_only_our_errors(scene: Any, text: str) -> None:
     with pytest.raises(IdentityError):
         scene.verify({"c0": [text]}, scene.request())
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     payload=st.dictionaries(
         st.sampled_from(["iss", "vct", "iat", "exp", "cnf", "status", "_sd", "_sd_alg", "currency", "sub"]),
