@@ -17,11 +17,10 @@ from identity.errors import (
     UnsupportedCrit,
     WrongTyp,
 )
-from identity.keys import Algorithm, PublicKey, SigningKey
+from identity.keys import ALGORITHMS, Algorithm, PublicKey, SigningKey
 
 MAX_JWS_CHARS = 65_536
 
-_ALGORITHMS = {"ES256", "EdDSA"}
 _ALLOWED_HEADERS = {"alg", "typ", "kid"}
 _KEY_SOURCES = {"jku", "jwk", "x5u", "x5c", "x5t", "x5t#S256"}
 # The characters of DID URLs that we can resolve: no slash, no percent, no space, no quote.
@@ -30,7 +29,7 @@ _KID = re.compile(r"[A-Za-z0-9._:#~=-]{1,2048}")
 
 @dataclass(frozen=True, kw_only=True)
 class ParsedJws:
-    """A JWS taken apart and NOT yet verified."""
+    """A JWS taken apart and NOT yet verified; `alg` is "EdDSA" under either of its names."""
 
     alg: Algorithm
     typ: str | None
@@ -66,7 +65,7 @@ def parse_jws(compact: str, *, max_chars: int = MAX_JWS_CHARS) -> ParsedJws:
         raise BadJws
     header = parse_json_object(decode_base64url(parts[0]))
     alg, typ, kid = header.get("alg"), header.get("typ"), header.get("kid")
-    if not isinstance(alg, str) or alg not in _ALGORITHMS:
+    if not isinstance(alg, str) or alg not in ALGORITHMS:
         raise AlgNotAllowed
     if not _ALLOWED_HEADERS.issuperset(header):
         if "crit" in header or "b64" in header:
@@ -77,7 +76,7 @@ def parse_jws(compact: str, *, max_chars: int = MAX_JWS_CHARS) -> ParsedJws:
     if "kid" in header and not (isinstance(kid, str) and _KID.fullmatch(kid)):
         raise BadKid
     return ParsedJws(
-        alg=cast(Algorithm, alg),
+        alg=ALGORITHMS[alg],
         typ=cast(str | None, typ),
         kid=cast(str | None, kid),
         payload=decode_base64url(parts[1]),

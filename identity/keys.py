@@ -17,6 +17,9 @@ from identity.errors import BadBase64, BadKey, BadSignature, BadSignatureEncodin
 
 Algorithm = Literal["ES256", "EdDSA"]
 
+# RFC 9864 gives EdDSA with Ed25519 a name of its own; a key knows it by the older one.
+ALGORITHMS: Mapping[str, Algorithm] = {"ES256": "ES256", "EdDSA": "EdDSA", "Ed25519": "EdDSA"}
+
 _PUBLIC_MEMBERS = {"kty", "crv", "x", "y", "alg", "use", "key_ops", "kid", "ext"}
 _PRIVATE_MEMBERS = {"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
 _ECDSA_SHA256 = ec.ECDSA(hashes.SHA256())
@@ -153,7 +156,7 @@ def parse_public_jwk(jwk: JsonValue | Mapping[str, JsonValue]) -> PublicKey:
         case _:
             raise BadKey
     if (
-        jwk.get("alg", key.alg) != key.alg
+        ALGORITHMS.get(str(jwk.get("alg", key.alg))) != key.alg
         or jwk.get("use", "sig") != "sig"
         or jwk.get("key_ops", ["verify"]) != ["verify"]
     ):

@@ -26,7 +26,8 @@ REQUEST_OBJECT_TYP = "oauth-authz-req+jwt"
 SELF_ISSUED_AUDIENCE = "https://self-issued.me/v2"
 CLIENT_ID_PREFIX = "decentralized_identifier:"
 
-_ALGORITHMS = ("ES256", "EdDSA")
+# Fully specified names (appendix B.3, RFC 9864): "EdDSA" would not say with which curve.
+_ALGORITHMS = ("ES256", "Ed25519")
 _MAX_CREDENTIALS = 16
 _MAX_PRESENTATIONS = 16
 _MAX_STATE = 256

@@ -75,6 +75,14 @@ def test_eddsa_example_of_rfc_8037_appendix_a_4() -> None:
     assert sign_jws({}, b"Example of Ed25519 signing", key) == jws
 
 
+def test_eddsa_goes_by_its_fully_specified_name_too() -> None:
+    """RFC 9864, section 2.2: `Ed25519` is what wallets are told that we take."""
+    jws = jws_with({"alg": "Ed25519"}, b"{}", EDDSA_KEY)
+    assert verify_jws(parse_jws(jws), EDDSA_KEY.public, typ=None) == b"{}"
+    with pytest.raises(AlgKeyMismatch):
+        verify_jws(parse_jws(jws_with({"alg": "Ed25519"})), ES256_KEY.public, typ=None)
+
+
 @needs_vectors
 def test_wycheproof_jws() -> None:
     """The two valid ES256 ones verify; every invalid one, and every algorithm that we do not have, is refused."""
@@ -136,7 +144,9 @@ def test_input_01_missing_alg_is_refused() -> None:
         parse_jws(jws_with({"typ": "x"}))
 
 
-@pytest.mark.parametrize("alg", ["HS256", "HS384", "HS512", "RS256", "PS256", "ES384", "ES256K", "es256", "Ed25519"])
+@pytest.mark.parametrize(
+    "alg", ["HS256", "HS384", "HS512", "RS256", "PS256", "ES384", "ES256K", "es256", "Ed448", "ed25519"]
+)
 def test_input_02_hmac_and_every_other_algorithm_is_refused(alg: str) -> None:
     with pytest.raises(AlgNotAllowed):
         parse_jws(jws_with({"alg": alg}))

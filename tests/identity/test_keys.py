@@ -83,6 +83,12 @@ def test_jwk_round_trips(alg: Algorithm) -> None:
     assert len(key.sign(b"data")) == 64
 
 
+def test_a_jwk_may_name_its_algorithm() -> None:
+    assert parse_public_jwk({**ES256_KEY.public.jwk, "alg": "ES256"}) == ES256_KEY.public
+    for name in ("EdDSA", "Ed25519"):
+        assert parse_public_jwk({**EDDSA_KEY.public.jwk, "alg": name}) == EDDSA_KEY.public
+
+
 def test_keys_do_not_show_their_secret() -> None:
     for key in (ES256_KEY, EDDSA_KEY):
         secret = key.to_private_jwk()["d"]
@@ -142,6 +148,8 @@ P256_P = 2**256 - 2**224 + 2**192 + 2**96 - 1
         {"crv": ["P-256"]},
         {"alg": "ES384"},
         {"alg": "none"},
+        {"alg": "Ed25519"},
+        {"alg": ["ES256"]},
         {"use": "enc"},
         {"key_ops": ["verify", "sign"]},
         {"x5u": "https://example.com/key"},

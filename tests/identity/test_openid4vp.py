@@ -67,6 +67,8 @@ def test_the_request_object_has_the_members_of_the_specifications_example(scene:
     assert payload["client_metadata"]["vp_formats_supported"].keys() == metadata["vp_formats_supported"].keys()
     ours, theirs = (one["vp_formats_supported"]["dc+sd-jwt"] for one in (payload["client_metadata"], metadata))
     assert ours.keys() == theirs.keys()
+    # Fully specified identifiers (appendix B.3, RFC 9864), which "EdDSA" is not.
+    assert all(names == ["ES256", "Ed25519"] for names in ours.values())
 
 
 def test_a_request_object_is_what_the_wallet_reads(scene: Any) -> None:
