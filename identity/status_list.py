@@ -41,7 +41,7 @@ MAX_URI_CHARS = 2048
 
 _STATUS_VALUES: dict[int, Status] = {0: "valid", 1: "invalid", 2: "suspended"}  # section 7.1
 _DEFAULT_TTL_S = 300
-_MAX_TTL_S = 86_400
+_MAX_AGE_S = 86_400
 _REFUSAL_KEPT_MS = 5_000
 _MAX_CACHED_LISTS = 1_024
 _MAX_CACHED_BYTES = 64 * 1024 * 1024
@@ -61,12 +61,15 @@ class StatusReference:
 
 @dataclass(frozen=True, kw_only=True)
 class StatusList:
-    """A verified status list; `packed` holds `bits` bits a status, the first in the lowest bits of the first byte."""
+    """A verified status list; `packed` holds `bits` bits a status, the first in the lowest bits of the first byte.
+
+    It may not be relied on from `expires_at_ms` on: its `exp`, or a day after it was issued where it names no end.
+    """
 
     bits: int
     packed: bytes = field(repr=False)
     issued_at_ms: int
-    expires_at_ms: int | None
+    expires_at_ms: int
     ttl_s: int | None
 
     def status(self, index: int) -> int:
@@ -151,7 +154,10 @@ def verify_status_list(token: str, *, uri: str, issuer: str, now_ms: int) -> Sta
     issued_at_ms, expires_at_ms = time_claim_ms(payload, "iat"), time_claim_ms(payload, "exp")
     if issued_at_ms is None:
         raise MissingClaim
-    if expires_at_ms is not None and now_ms >= expires_at_ms:  # to the second: a list lives long enough to be renewed
+    if expires_at_ms is None:
+        # Without any end, whoever serves the list could serve the one from before a revocation for ever.
+        expires_at_ms = issued_at_ms + _MAX_AGE_S * 1000
+    if now_ms >= expires_at_ms:  # to the second: a list lives long enough to be renewed
         raise StatusListExpired
     check_times(payload, now_ms)
     ttl_s = payload.get("ttl")
@@ -216,9 +222,8 @@ class StatusChecker:
         except UnicodeDecodeError:
             raise BadStatusList from None
         status_list = verify_status_list(token, uri=uri, issuer=issuer, now_ms=now_ms)
-        fresh_until_ms = now_ms + min(status_list.ttl_s or _DEFAULT_TTL_S, _MAX_TTL_S) * 1000
-        if status_list.expires_at_ms is not None:
-            fresh_until_ms = min(fresh_until_ms, status_list.expires_at_ms)
+        cached_until_ms = now_ms + min(status_list.ttl_s or _DEFAULT_TTL_S, _MAX_AGE_S) * 1000
+        fresh_until_ms = min(cached_until_ms, status_list.expires_at_ms)
         return _FetchedList(status_list=status_list, fetched_at_ms=now_ms, fresh_until_ms=fresh_until_ms)
 
     def _evict(self) -> None:
