@@ -112,11 +112,14 @@ def verify_request_object(compact: str, *, client_id: str, now_ms: int) -> Reque
     """Reads a request object as a wallet does, checked against the DID within the link's `client_id`.
 
     Raises WrongTyp, BadSignature and their kin, ClientIdMismatch when the object speaks for another client or its key
-    is not the client's, RequestExpired, and RequestObjectInvalid for anything but a direct_post of a vp_token.
+    is not the client's, RequestExpired, and RequestObjectInvalid when it names no key or asks for anything
+    but a direct_post of a vp_token.
     """
     if not client_id.startswith(CLIENT_ID_PREFIX):
         raise ClientIdMismatch
     parsed = parse_jws(compact)
+    if parsed.kid is None:  # section 5.9.3: the key must be named, even where the DID has one only
+        raise RequestObjectInvalid
     try:
         key = resolve_verification_key(did=client_id.removeprefix(CLIENT_ID_PREFIX), kid=parsed.kid)
     except IssuerKeyMismatch:

@@ -106,6 +106,12 @@ def test_15_a_credential_or_a_key_binding_is_no_request_object(scene: Any) -> No
         read(scene, scene.credential(key=scene.verifier_key).split("~")[0])
 
 
+def test_a_request_object_that_does_not_say_which_key_signed_it_is_refused(scene: Any) -> None:
+    payload = parse_jws(rebuilt(scene)).payload
+    with pytest.raises(RequestObjectInvalid):
+        read(scene, sign_jws({"typ": "oauth-authz-req+jwt"}, payload, scene.verifier_key))
+
+
 def test_a_request_object_of_another_client_is_refused(scene: Any) -> None:
     other = SigningKey.generate()
     with pytest.raises(ClientIdMismatch):  # signed by another, in another's name
