@@ -103,7 +103,7 @@ _REFUSED: Sequence[type[Exception]] = (
     identity.NonceMismatch, identity.ClientIdMismatch, identity.KbStale, identity.KbInFuture,
     identity.UnsupportedStatus, identity.BadStatusIndex, identity.UnknownStatusValue, identity.BadStatusList,
     identity.StatusListTooLarge, identity.StatusListIssuerMismatch, identity.StatusListSubjectMismatch,
-    identity.StatusListExpired, identity.UrlNotAllowed, identity.AddressNotPublic, identity.RedirectNotFollowed,
+    identity.UrlNotAllowed, identity.AddressNotPublic, identity.RedirectNotFollowed,
     identity.ResponseTooLarge, identity.WrongContentType, identity.IssuerNotTrusted, identity.ClaimsDoNotFit,
     identity.UnknownCredentialType, identity.UnknownQueryId, identity.CredentialMissing,
     identity.TooManyPresentations, identity.CredentialRepeated, identity.VctNotAsked, identity.ClaimMissing,
@@ -113,8 +113,8 @@ _REFUSED: Sequence[type[Exception]] = (
 
 #: Not the caller's doing, and likely to pass.
 _UNAVAILABLE: Sequence[type[Exception]] = (
-    identity.StatusUnavailable, identity.FetchFailed, identity.FetchTimeout, chain.ChainUnavailable,
-    database.StoreUnavailable, sequencer.SequencerStopped,
+    identity.StatusUnavailable, identity.StatusListExpired, identity.FetchFailed, identity.FetchTimeout,
+    chain.ChainUnavailable, database.StoreUnavailable, sequencer.SequencerStopped,
 )  # fmt: skip
 
 #: Never the answer to a request: met when issuing, training, starting or anchoring, or a fault of our own.

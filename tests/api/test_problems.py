@@ -101,6 +101,13 @@ def test_the_problem_of_an_error_is_its_fixed_message(leaf):
         assert (problem.retry_after_s is not None) is (problem.status == 503)
 
 
+def test_what_time_alone_may_heal_is_answered_so_that_it_is_tried_again():
+    """As the refusals of a request do not count it, neither may its status say that the presentation is at fault."""
+    assert {leaf for leaf in STATUS_OF if issubclass(leaf, IdentityError) and leaf.retriable} == {
+        leaf for leaf, status in STATUS_OF.items() if issubclass(leaf, IdentityError) and status == 503
+    }
+
+
 def test_what_no_room_raised_is_our_own_fault_and_tells_nothing():
     assert problem_of(ValueError(MARKER)) == INTERNAL
     # A document is verified where no service is: it is not an error of the service's.
