@@ -32,6 +32,8 @@ from identity.fetch import GuardedFetcher, is_public_address
 
 MEDIA_TYPE = "application/statuslist+jwt"
 PUBLIC, PUBLIC_V6 = "93.184.216.34", "2606:2800:220:1::1"
+PATIENT_S = 30.0
+"""The deadline of what is not about the deadline: longer than a busy machine stands still."""
 
 Respond = Callable[[socket.socket, bytes], None]
 
@@ -100,7 +102,7 @@ class Routed(httpcore.SyncBackend):
         self.asked.append((host, port))
         if host in self.dead:
             raise httpcore.ConnectError
-        return super().connect_tcp("127.0.0.1", self.port, 2.0)
+        return super().connect_tcp("127.0.0.1", self.port, PATIENT_S)
 
 
 @pytest.fixture(scope="module")
@@ -154,9 +156,10 @@ def never(_host: str, _port: int) -> Sequence[str]:
     pytest.fail("the name must not be resolved")
 
 
-def loopback(server: Server, **options: float) -> tuple[GuardedFetcher, str]:
+def loopback(server: Server, *, timeout_s: float = PATIENT_S, **options: int) -> tuple[GuardedFetcher, str]:
     origin = f"http://127.0.0.1:{server.port}"
-    fetcher = GuardedFetcher(allow_http_origins=frozenset({origin}), resolve=never, **options)  # type: ignore[arg-type]
+    allowed = frozenset({origin})
+    fetcher = GuardedFetcher(allow_http_origins=allowed, resolve=never, timeout_s=timeout_s, **options)
     return fetcher, origin + "/status/1"
 
 
@@ -168,7 +171,9 @@ def test_https_goes_to_the_pinned_address_with_the_right_sni_and_host(
     https_server: Server, certificates: tuple[Path, ssl.SSLContext], port: str
 ) -> None:
     network = Routed(https_server.port)
-    fetcher = GuardedFetcher(resolve=resolves_to(PUBLIC), ssl_context=certificates[1], network=network)
+    fetcher = GuardedFetcher(
+        resolve=resolves_to(PUBLIC), ssl_context=certificates[1], network=network, timeout_s=PATIENT_S
+    )
     assert fetcher.fetch(f"https://issuer.example{port}/status/1?a=b", MEDIA_TYPE) == b"hello"
     assert network.asked == [(PUBLIC, 443)]
     assert https_server.sni == ["issuer.example"]
@@ -186,7 +191,7 @@ def test_the_name_is_resolved_once(https_server: Server, certificates: tuple[Pat
         return [PUBLIC] if len(asked) == 1 else ["127.0.0.1"]
 
     network = Routed(https_server.port)
-    fetcher = GuardedFetcher(resolve=rebinding, ssl_context=certificates[1], network=network)
+    fetcher = GuardedFetcher(resolve=rebinding, ssl_context=certificates[1], network=network, timeout_s=PATIENT_S)
     assert fetcher.fetch("https://issuer.example/", MEDIA_TYPE) == b"hello"
     assert asked == ["issuer.example"]
     assert network.asked == [(PUBLIC, 443)]
@@ -196,7 +201,9 @@ def test_the_name_is_resolved_once(https_server: Server, certificates: tuple[Pat
 
 def test_a_dead_address_is_passed_over(https_server: Server, certificates: tuple[Path, ssl.SSLContext]) -> None:
     network = Routed(https_server.port, dead=[PUBLIC_V6])
-    fetcher = GuardedFetcher(resolve=resolves_to(PUBLIC_V6, PUBLIC), ssl_context=certificates[1], network=network)
+    fetcher = GuardedFetcher(
+        resolve=resolves_to(PUBLIC_V6, PUBLIC), ssl_context=certificates[1], network=network, timeout_s=PATIENT_S
+    )
     assert fetcher.fetch("https://issuer.example/", MEDIA_TYPE) == b"hello"
     assert network.asked == [(PUBLIC_V6, 443), (PUBLIC, 443)]
     network.dead = [PUBLIC_V6, PUBLIC]
@@ -208,7 +215,7 @@ def test_a_certificate_for_another_name_is_refused(
     https_server: Server, certificates: tuple[Path, ssl.SSLContext]
 ) -> None:
     fetcher = GuardedFetcher(
-        resolve=resolves_to(PUBLIC), ssl_context=certificates[1], network=Routed(https_server.port)
+        resolve=resolves_to(PUBLIC), ssl_context=certificates[1], network=Routed(https_server.port), timeout_s=PATIENT_S
     )
     with pytest.raises(FetchFailed):
         fetcher.fetch("https://other.example/", MEDIA_TYPE)
@@ -216,7 +223,7 @@ def test_a_certificate_for_another_name_is_refused(
 
 
 def test_an_unknown_authority_is_refused(https_server: Server) -> None:
-    fetcher = GuardedFetcher(resolve=resolves_to(PUBLIC), network=Routed(https_server.port))
+    fetcher = GuardedFetcher(resolve=resolves_to(PUBLIC), network=Routed(https_server.port), timeout_s=PATIENT_S)
     with pytest.raises(FetchFailed):
         fetcher.fetch("https://issuer.example/", MEDIA_TYPE)
     assert https_server.requests == []
@@ -451,7 +458,7 @@ def test_an_endless_body_is_cut_at_the_limit(http_server: Server) -> None:
             sent += 4096
 
     http_server.respond = flood
-    fetcher, url = loopback(http_server, timeout_s=30.0)
+    fetcher, url = loopback(http_server)
     with pytest.raises(ResponseTooLarge):
         fetcher.fetch(url, MEDIA_TYPE)
     assert sent < 64 * 1024 * 1024
@@ -476,12 +483,12 @@ def drip(pieces: Sequence[bytes], wait_s: float) -> Respond:
     ids=["head", "body", "nothing"],
 )
 def test_a_dripping_server_is_left_at_the_deadline(http_server: Server, pieces: Sequence[bytes]) -> None:
-    http_server.respond = drip(pieces, 0.05)
+    http_server.respond = drip(pieces, 0.1)
     fetcher, url = loopback(http_server, timeout_s=0.4)
     started = time.monotonic()
     with pytest.raises(FetchTimeout) as failure:
         fetcher.fetch(url, MEDIA_TYPE)
-    assert 0.3 < time.monotonic() - started < 2.5
+    assert 0.3 < time.monotonic() - started < 5
     assert failure.value.retriable
 
 
@@ -491,20 +498,20 @@ def test_a_silent_tls_handshake_is_left_at_the_deadline() -> None:
         started = time.monotonic()
         with pytest.raises(FetchTimeout):
             fetcher.fetch("https://issuer.example/", MEDIA_TYPE)
-        assert 0.3 < time.monotonic() - started < 2.5
+        assert 0.3 < time.monotonic() - started < 5
 
 
 def test_a_slow_resolver_is_left_at_the_deadline() -> None:
     release = threading.Event()
 
     def slow(_host: str, _port: int) -> Sequence[str]:
-        release.wait(5)
+        release.wait(30)
         return [PUBLIC]
 
     started = time.monotonic()
     with pytest.raises(FetchTimeout):
         GuardedFetcher(resolve=slow, timeout_s=0.3).fetch("https://issuer.example/", MEDIA_TYPE)
-    assert time.monotonic() - started < 2.5
+    assert time.monotonic() - started < 5
     release.set()
 
 
