@@ -10,6 +10,7 @@ from identity.disclosures import disclose_claims
 from identity.encoding import JsonObject, encode_base64url, encode_json, parse_json_object
 from identity.errors import CannotPresent, ClaimMissing, VctNotAsked
 from identity.jws import parse_jws, sign_jws
+from identity.jwt import time_claim_ms
 from identity.keys import PublicKey, SigningKey, parse_public_jwk
 from identity.openid4vp import RequestObject
 from identity.sd_jwt import KEY_BINDING_TYP, issuer_jwt_of, select_disclosures
@@ -21,17 +22,25 @@ class _Held:
     vct: str
     holder: PublicKey | None
     claims: JsonObject
+    issued_at_ms: int
+    expires_at_ms: int | None
 
 
 def present(
     *, request: RequestObject, credentials: Sequence[str], key: SigningKey, now_ms: int
 ) -> Mapping[str, list[str]]:
-    """The vp_token that answers `request` from `credentials` (SD-JWTs; those bound to another key than `key` stay out).
+    """The vp_token that answers `request` from `credentials` (SD-JWTs), newest first.
 
-    Of several ways to answer it takes the first that it can (OpenID4VP 1.0, section 6.4); what is optional it leaves
-    out. One credential answers at most one query. Raises CannotPresent when the wallet holds too little.
+    Those that are bound to another key than `key` or have expired stay out. Of several ways to answer it takes the
+    first that it can (OpenID4VP 1.0, section 6.4); what is optional it leaves out. One credential answers at most one
+    query. Raises CannotPresent when the wallet holds too little.
     """
-    held = [one for one in map(_read, credentials) if one.holder == key.public]
+    held = [
+        one
+        for one in map(_read, credentials)
+        if one.holder == key.public and (one.expires_at_ms is None or now_ms < one.expires_at_ms)
+    ]
+    held.sort(key=lambda one: one.issued_at_ms, reverse=True)
     for ids in _ways_to_answer(request.query):
         chosen = _choose([query for query in request.query.credentials if query.id in ids], held)
         if not chosen:
@@ -63,7 +72,14 @@ def _read(sd_jwt: str) -> _Held:
     claims, _ = disclose_claims(payload, sd_jwt.split("~")[1:-1])
     confirmation = payload.get("cnf")
     holder = parse_public_jwk(confirmation.get("jwk")) if isinstance(confirmation, dict) else None
-    return _Held(sd_jwt=sd_jwt, vct=str(payload.get("vct")), holder=holder, claims=claims)
+    return _Held(
+        sd_jwt=sd_jwt,
+        vct=str(payload.get("vct")),
+        holder=holder,
+        claims=claims,
+        issued_at_ms=time_claim_ms(payload, "iat") or 0,
+        expires_at_ms=time_claim_ms(payload, "exp"),
+    )
 
 
 def _ways_to_answer(query: DcqlQuery) -> list[set[str]]:
@@ -74,8 +90,13 @@ def _ways_to_answer(query: DcqlQuery) -> list[set[str]]:
 def _choose(queries: Sequence[CredentialQuery], held: Sequence[_Held]) -> dict[str, list[str]] | None:
     unused = list(held)
     chosen: dict[str, list[str]] = {}
-    for query in queries:
-        answers = [(one, names) for one in unused if (names := _names_to_disclose(query, one)) is not None]
+    answering = {
+        query.id: [(one, names) for one in held if (names := _names_to_disclose(query, one)) is not None]
+        for query in queries
+    }
+    # Who can take the fewest chooses first, and who takes all that is left chooses last.
+    for query in sorted(queries, key=lambda query: (query.multiple, len(answering[query.id]))):
+        answers = [(one, names) for one, names in answering[query.id] if one in unused]
         if not answers:
             return None
         taken = answers if query.multiple else answers[:1]

@@ -109,3 +109,27 @@ def test_a_holder_key_may_be_written_with_more_members_than_we_write(scene: Any)
     sd_jwt = issue_sd_jwt(claims=claims, disclosable=(), key=scene.issuer, random_bytes=bytes)
     request = scene.request()
     assert scene.verify(scene.present(request, sd_jwt), request).holder == scene.holder.public
+
+
+def test_an_expired_credential_stays_in_the_wallet_and_of_the_others_the_newest_is_shown(scene: Any) -> None:
+    day_ms = 86_400_000
+    expired = scene.credential(now_ms=scene.now_ms - 30 * day_ms, expires_at_ms=scene.now_ms - day_ms)
+    old, new = (scene.credential(now_ms=scene.now_ms - days * day_ms) for days in (20, 10))
+    request = scene.request()
+    vp_token = scene.present(request, expired, old, new)
+    assert vp_token["c0"][0].startswith(new.split("~")[0])
+    assert scene.verify(vp_token, request).credentials[0].issued_at_ms == scene.now_ms - 10 * day_ms
+    several = scene.request(scene.query(multiple=True))
+    assert len(scene.verify(scene.present(several, expired, old, new), several).credentials) == 2
+    with pytest.raises(CannotPresent):
+        scene.present(request, expired)
+
+
+@pytest.mark.parametrize(
+    "broad", [{"meta": {"vct_values": [MOBILE_MONEY, GIG_INCOME]}}, {"multiple": True}], ids=["types", "several"]
+)
+def test_a_query_that_takes_anything_leaves_the_others_what_they_need(scene: Any, broad: dict[str, Any]) -> None:
+    request = scene.request(queried(asking("broad", MOBILE_MONEY) | broad, asking("narrow", MOBILE_MONEY)))
+    other = scene.credential("gig-income") if "meta" in broad else scene.credential()
+    vp_token = scene.present(request, scene.credential(), other)
+    assert [one.query_id for one in scene.verify(vp_token, request).credentials] == ["broad", "narrow"]

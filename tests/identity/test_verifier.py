@@ -293,7 +293,7 @@ def test_17_an_expired_credential(scene: Any) -> None:
     request = scene.request()
     sd_jwt = scene.credential(expires_at_ms=scene.now_ms - 61_000)
     with pytest.raises(Expired):
-        scene.verify(scene.present(request, sd_jwt), request)
+        scene.verify({"c0": [bind(scene, request, sd_jwt)]}, request)
 
 
 def test_an_expired_request_is_refused_before_anything_is_read(scene: Any) -> None:
