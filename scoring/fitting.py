@@ -51,13 +51,13 @@ from scoring.scorecard import (
     points_table,
 )
 
-ALGORITHM = "additive-1"
+ALGORITHM = "additive-2"
 """Names everything that turns rows into points but the parameters; a change of any of it changes the name."""
 
 SHARE_OF_COUNT, SHARE_OF_CELLS, SHARE_OF_SCORES = 0.02, 0.38, 0.10
 """Shares of rho; the residuals have the rest, in equal parts."""
-CAP_DEVIATIONS = 6.0
-"""Deviations of noise and of chance by which the persons kept stay below the row cap."""
+CAP_DEVIATIONS, CAP_EXPONENT = 6.0, math.log(10**9)
+"""By how much the row count's noise and the persons' coins are allowed for, so that the row cap holds."""
 
 SCORE_CELLS, SCORE_RANGE = 16, 4.0
 _LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
@@ -203,11 +203,18 @@ def keeping_rate(counted: NoisedSum, *, row_cap: int, rows_per_person: int) -> f
     most_rows = counted.values[0] + CAP_DEVIATIONS * counted.sigma
     if most_rows <= row_cap:
         return 1.0
-    rate = row_cap / most_rows
-    for _ in range(50):
-        deviation = math.sqrt(rows_per_person * row_cap * rate * (1 - rate)) + rows_per_person
-        rate = max(0.0, (row_cap - CAP_DEVIATIONS * deviation) / most_rows)
-    return rate
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        rate = (low + high) / 2
+        kept_rows = most_rows * rate + _excess(rows_per_person * most_rows * rate * (1 - rate), rows_per_person)
+        low, high = (rate, high) if kept_rows <= row_cap else (low, rate)
+    return low
+
+
+def _excess(variance: float, rows_per_person: int) -> float:
+    """How far above its mean the number of rows kept comes with a chance of exp(-CAP_EXPONENT) at most (Bernstein)."""
+    third = CAP_EXPONENT * rows_per_person / 3
+    return third + math.sqrt(third**2 + 2 * CAP_EXPONENT * variance)
 
 
 def keep_persons(records: Records, rate: float, *, key: bytes) -> Records:

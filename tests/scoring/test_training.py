@@ -1,5 +1,6 @@
 """Training: what it may see, what it charges, when it charges it, and that serving adds up the same points."""
 
+import math
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.stats import binom
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 
@@ -275,6 +277,17 @@ def test_above_the_row_cap_each_person_is_kept_by_a_coin_of_its_own(schema: Sche
     fewer = keep_persons(read_records(schema, rows[1:]), rate, key=bytes(32)).persons
     assert set(fewer) == set(keep_persons(records, rate, key=bytes(32)).persons) - {rows[0]["person"]}
     assert keeping_rate(NoisedSum(values=[10**6], sigma=5.0), row_cap=1, rows_per_person=1) == 0.0
+
+
+@pytest.mark.parametrize("rows_per_person", [1, 3])
+@pytest.mark.parametrize("row_cap", [1, 20, 1_000, 24_000])
+@pytest.mark.parametrize("times", [1.01, 1.5, 40.0, 1_000.0])
+def test_the_row_cap_holds_however_many_rows_there_are(row_cap: int, rows_per_person: int, times: float) -> None:
+    counted = NoisedSum(values=[round(times * row_cap)], sigma=5.0)
+    rate = keeping_rate(counted, row_cap=row_cap, rows_per_person=rows_per_person)
+    most_persons = math.ceil((counted.values[0] + 6 * counted.sigma) / rows_per_person)
+    assert binom.sf(row_cap // rows_per_person, most_persons, rate) < 1e-8
+    assert row_cap < 1_000 or rate * counted.values[0] > 0.6 * row_cap
 
 
 # The scorecard
