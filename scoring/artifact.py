@@ -82,8 +82,9 @@ def load_artifact(directory: Path, *, expected_digest: bytes | None = None) -> A
     """Load a model; raises a leaf of ArtifactInvalid, SchemaInvalid or ScorecardInvalid where anything is amiss.
 
     1. exactly the four files are there, 2. they have the manifest's hashes and the digest, which is the expected
-    one if given, 3. the card states its privacy, drawn from the system, and nothing unknown, 4. the schema is the
-    one it was trained on, 5. the tables fit it, with sourced and unprotected inputs only.
+    one if given, 3. the card states its privacy, drawn from the system and no less than its noise is worth, and
+    nothing unknown, 4. the schema is the one it was trained on, with as many rows a person, 5. the tables fit it,
+    with sourced and unprotected inputs only.
     """
     contents = _read_files(directory)
     digest = _verify_manifest(contents)
@@ -92,6 +93,8 @@ def load_artifact(directory: Path, *, expected_digest: bytes | None = None) -> A
     published = parse_card(contents[CARD])
     schema = parse_schema(contents[SCHEMA])
     if (published.schema_name, published.schema_sha256) != (schema.name, schema.digest.hex()):
+        raise SchemaMismatch
+    if published.card.privacy.rows_per_person != schema.rows_per_person:
         raise SchemaMismatch
     scorecard = Scorecard(
         schema=schema,

@@ -11,7 +11,14 @@ from typing import Any, Literal
 
 import rfc8785
 
-from scoring.errors import CardInvalid, NoiseNotFromSystem, PrivacyUnstated
+from scoring.dp.accounting import budget_rho_e12, gaussian_rho_e12
+from scoring.errors import (
+    CardInvalid,
+    NoiseNotFromSystem,
+    PrivacyParametersInvalid,
+    PrivacyUnderstated,
+    PrivacyUnstated,
+)
 from scoring.scorecard import (
     BASE_ODDS,
     BASE_POINTS,
@@ -143,7 +150,7 @@ def encode_card(scorecard: Scorecard, card: ModelCard) -> bytes:
 
 
 def parse_card(data: bytes) -> PublishedCard:
-    """Parse card.json; raises PrivacyUnstated, NoiseNotFromSystem or CardInvalid."""
+    """Parse card.json; raises PrivacyUnstated, PrivacyUnderstated, NoiseNotFromSystem or CardInvalid."""
     document = _parse_canonical(data)
     if "privacy" not in document:
         raise PrivacyUnstated
@@ -214,7 +221,7 @@ def _parse_privacy(value: object) -> Privacy:
     delta_e12 = _whole(privacy["delta_e12"], PrivacyUnstated)
     if not mechanisms or not ledger or delta_e12 >= 10**12:
         raise PrivacyUnstated
-    return Privacy(
+    parsed = Privacy(
         epsilon_micro=_whole(privacy["epsilon_micro"], PrivacyUnstated),
         delta_e12=delta_e12,
         rows_per_person=_whole(privacy["rows_per_person"], PrivacyUnstated),
@@ -223,6 +230,26 @@ def _parse_privacy(value: object) -> Privacy:
         mechanisms=tuple(mechanisms),
         ledger=tuple(ledger),
     )
+    _verify_certificate(parsed)
+    return parsed
+
+
+def _verify_certificate(privacy: Privacy) -> None:
+    """The noise that the card lists must be worth the (epsilon, delta) that it states; raises PrivacyUnderstated."""
+    rows = privacy.rows_per_person * privacy.institutions
+    spent_rho_e12 = sum(
+        mechanism.releases
+        * gaussian_rho_e12(
+            sensitivity_squared=mechanism.sensitivity_squared * rows**2, sigma_micro=mechanism.sigma_micro
+        )
+        for mechanism in privacy.mechanisms
+    )
+    try:
+        stated_rho_e12 = budget_rho_e12(privacy.epsilon_micro, privacy.delta_e12)
+    except PrivacyParametersInvalid as error:
+        raise PrivacyUnstated from error
+    if spent_rho_e12 > stated_rho_e12:
+        raise PrivacyUnderstated
 
 
 def _parse_canonical(data: bytes) -> Mapping[str, object]:

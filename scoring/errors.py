@@ -116,6 +116,11 @@ class PrivacyUnstated(CardInvalid):
     message = "The model card does not state its privacy: budget, unit, accountant, mechanisms and ledger entries."
 
 
+class PrivacyUnderstated(CardInvalid):
+    code = "privacy_understated"
+    message = "The model's releases cost more privacy than its card states."
+
+
 class NoiseNotFromSystem(CardInvalid):
     code = "noise_not_from_system"
     message = "The model's noise was not drawn from the operating system."

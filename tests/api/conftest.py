@@ -67,12 +67,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         data_kind="synthetic",
         population="nobody",
         privacy=Privacy(
-            epsilon_micro=1,
-            delta_e12=1,
+            epsilon_micro=1_000_000,
+            delta_e12=1_000_000,
             rows_per_person=1,
             institutions=1,
             sampler="os",
-            mechanisms=(Mechanism(name="none", releases=1, sensitivity_squared=1, scale=1, sigma_micro=1),),
+            mechanisms=(Mechanism(name="none", releases=1, sensitivity_squared=1, scale=1, sigma_micro=20_000_000),),
             ledger=(LedgerReference(id="1", sha256="0" * 64),),
         ),
     )

@@ -175,7 +175,7 @@ def model_card() -> ModelCard:
             institutions=1,
             sampler="os",
             mechanisms=(
-                Mechanism(name="cell_counts", releases=1, sensitivity_squared=12, scale=1, sigma_micro=20_000_000),
+                Mechanism(name="cell_counts", releases=1, sensitivity_squared=12, scale=1, sigma_micro=50_000_000),
             ),
             ledger=(LedgerReference(id="1", sha256="ab" * 32),),
         ),

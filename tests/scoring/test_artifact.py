@@ -28,6 +28,7 @@ from scoring.errors import (
     InputProtected,
     InputUnsourced,
     NoiseNotFromSystem,
+    PrivacyUnderstated,
     PrivacyUnstated,
     ReasonUnknown,
     SchemaMismatch,
@@ -191,6 +192,7 @@ def test_a_card_without_a_part_of_its_privacy_is_refused(directory: Path, member
         ("epsilon_micro", "1000000"),
         ("epsilon_micro", None),
         ("epsilon_micro", 1.5),
+        ("epsilon_micro", 10**12),
         ("delta_e12", 0),
         ("delta_e12", 10**12),
         ("rows_per_person", 0),
@@ -211,6 +213,35 @@ def test_a_card_without_a_part_of_its_privacy_is_refused(directory: Path, member
 def test_a_card_that_states_its_privacy_wrongly_is_refused(directory: Path, member: str, value: object) -> None:
     alter_card(directory, lambda card: card["privacy"].update({member: value}))
     with pytest.raises(PrivacyUnstated):
+        load_artifact(directory)
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "privacy"),
+    [
+        ({"sigma_micro": 20_000_000}, {}),
+        ({"releases": 5}, {}),
+        ({"sensitivity_squared": 60}, {}),
+        ({}, {"epsilon_micro": 400_000}),
+        ({"sigma_micro": 45_000_000}, {"delta_e12": 1}),
+        ({}, {"institutions": 3}),
+    ],
+)
+def test_a_card_that_states_less_than_its_noise_costs_is_refused(
+    directory: Path, mechanism: dict, privacy: dict
+) -> None:
+    def understate(card: dict) -> None:
+        card["privacy"]["mechanisms"][0].update(mechanism)
+        card["privacy"].update(privacy)
+
+    alter_card(directory, understate)
+    with pytest.raises(PrivacyUnderstated):
+        load_artifact(directory)
+
+
+def test_a_card_with_other_rows_a_person_than_its_schema_is_refused(directory: Path) -> None:
+    alter_card(directory, lambda card: card["privacy"].update(rows_per_person=1))
+    with pytest.raises(SchemaMismatch):
         load_artifact(directory)
 
 
