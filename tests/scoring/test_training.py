@@ -1,6 +1,7 @@
 """Training: what it may see, what it charges, when it charges it, and that serving adds up the same points."""
 
 import math
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -106,15 +107,15 @@ def test_the_artifact_loads_and_its_card_certifies_its_epsilon(train: Callable[.
 
 
 def test_neither_card_nor_ledger_holds_a_count_a_rate_or_a_plain_digest(
-    train: Callable[..., Trained], ledger: Ledger, schema: Schema, rows: Rows
+    train: Callable[..., Trained], ledger: Ledger, rows: Rows
 ) -> None:
-    one, two = Ledger(ledger.path), ledger
-    trained = train(ledger=one)
-    said = trained.artifact.card_json.decode() + two.path.read_text()
+    trained = train()
     bad = sum(row["default"] == "1" for row in rows)
-    assert str(len(rows)) not in said
-    assert f":{bad}," not in said
     (artifact,) = (entry for entry in ledger.load_entries() if entry.type == "artifact")
+    said = trained.artifact.card_json.decode() + ledger.path.read_text().replace(str(artifact.body["directory"]), "")
+    numbers = {int(number) for number in re.findall(r"\b[0-9]+\b", said)}  # a digest's digits are no number
+    assert PARAMETERS.row_cap in numbers
+    assert numbers.isdisjoint({len(rows), bad, len(rows) - bad})
     assert artifact.body["inputs_mac"] not in trained.artifact.card_json.decode()
 
 
