@@ -6,7 +6,7 @@ The only command beside `credence demo` that needs the training extra; nothing t
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, DecimalException, Inexact
 from importlib.resources import files
 from pathlib import Path
 
@@ -29,6 +29,7 @@ except ModuleNotFoundError as missing:
 
 SYNTHETIC_PEOPLE, SYNTHETIC_SEED = 10_000, 1
 MAX_SCHEMA_BYTES = 1024 * 1024
+_EXACT = Context(traps=[Inexact])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,10 +184,10 @@ def _load_schema(path: Path) -> Schema:
 def _parse_exact(text: str, places: int, option: str) -> int:
     """A positive decimal number of at most so many places, as a whole number of the last of them."""
     try:
-        scaled = Decimal(text).scaleb(places)
-        if scaled.is_finite() and scaled > 0 and scaled == scaled.to_integral_value() and scaled < 10**15:
+        scaled = Decimal(text).scaleb(places, _EXACT)
+        if scaled.is_finite() and 0 < scaled < 10**15 and scaled == scaled.to_integral_value():
             return int(scaled)
-    except InvalidOperation:
+    except DecimalException:
         pass
     raise CommandFailed(f"{option} is a positive decimal number of at most {places} places.", exit_code=USAGE)
 

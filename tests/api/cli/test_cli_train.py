@@ -99,6 +99,9 @@ def test_nothing_trains_past_the_budget(credence: Credence, arguments: list[str]
     [
         ("--epsilon", "0.0000001", 2),  # a tenth of a millionth is no amount of ours
         ("--epsilon", "nan", 2),
+        ("--epsilon", "snan", 2),
+        ("--epsilon", "1e999999", 2),
+        ("--epsilon", "1." + "0" * 40 + "1", 2),
         ("--epsilon", "-1", 2),
         ("--delta", "1e-13", 2),
         ("--delta", "x", 2),
