@@ -1,6 +1,7 @@
 """The schema file: what a model may see, public by construction. The grammar is docs/schema.md."""
 
 import hashlib
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ _DERIVED = frozenset(
 )
 _TOP = frozenset({"name", "label", "person", "rows_per_person", "feature", "derived", "cross", "credential"})
 _BOUND = 1e15
+_LONE_TILDE = re.compile("~(?![01])")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,7 +208,7 @@ def _parse_feature(table: "_Table") -> Feature:
         vct, _, pointer = table.text("source").partition("#")
         pointer = unquote(pointer)
         tokens = pointer.split("/")[1:]
-        if not vct or not pointer.startswith("/") or any("~" in t.replace("~0", "").replace("~1", "") for t in tokens):
+        if not vct or not pointer.startswith("/") or _LONE_TILDE.search(pointer):
             raise table.invalid("source is not a credential type and a JSON pointer")
         source = Source(
             vct=vct,

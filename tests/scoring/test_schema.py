@@ -94,6 +94,8 @@ def test_the_digest_is_of_every_byte(small_toml: bytes, small: Schema) -> None:
         (b"urn:test:one:1#/months/0/net_minor", b"#/months"),
         (b"urn:test:one:1#/months/0/net_minor", b"urn:test:one:1#months"),
         (b"trade~1code", b"trade~2code"),
+        (b"trade~1code", b"trade~~01code"),
+        (b"trade~1code", b"trade~"),
         (b"source_divisor = 100", b"source_divisor = 0"),
         (b"source_divisor = 100", b"source_divisor = 0.5"),
         (b'name = "late-30"', b'name = "late-30"\nsource_divisor = 1'),
