@@ -1,5 +1,6 @@
 """Train a scorecard on a population: the ledger first, then the fit, then the artifact."""
 
+import os
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from scoring.dp.sampler import Sampler, SystemSampler
 from scoring.errors import (
     ArtifactExists,
     ArtifactInvalid,
+    ArtifactUnwritten,
     BudgetExceeded,
     InputUnsourced,
     PrivacyParametersInvalid,
@@ -72,7 +74,7 @@ def train_scorecard(
     parameters may be there, 2. the same rows, schema and parameters give that artifact, uncharged, 3. the charge
     is durable before any noise is drawn, and stands whatever happens after, 4. the artifact is written and recorded.
     Raises BudgetExceeded, PopulationUnknown, RowInvalid, ColumnMissing, ValueInvalid, InputUnsourced,
-    ArtifactExists, NoiseNotFromSystem where a sampler for tests was injected.
+    ArtifactExists, ArtifactUnwritten, NoiseNotFromSystem where a sampler for tests was injected.
     """
     if not schema.inputs:
         raise InputUnsourced
@@ -102,8 +104,10 @@ def train_scorecard(
             charge, inputs_mac=mac, digest=artifact.digest.hex(), directory=str(out.resolve()), now_ms=now_ms
         )
         return Trained(artifact=artifact, directory=out, reused=True)
-    if out.exists():
+    if out.exists() or out.is_symlink():
         raise ArtifactExists
+    if not os.access(out.parent, os.W_OK | os.X_OK):
+        raise ArtifactUnwritten  # before the charge, which would buy nothing
     records = read_records(schema, rows, device=device, progress=progress)
 
     charge = ledger.append_charge(

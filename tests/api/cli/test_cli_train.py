@@ -1,6 +1,7 @@
 """credence train: the ledger is charged once, the same training again is free, and refusals are one line."""
 
 import json
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -72,6 +73,16 @@ def test_training_charges_the_ledger_once_and_the_same_again_is_free(
     assert again.json["spent_epsilon_micro"] == first.json["spent_epsilon_micro"]
     assert entries(tmp_path) == ["population", "charge", "artifact"]
     assert "nothing was spent" in credence("train", *arguments, "--out", "var/models/a").out
+
+
+def test_the_folder_of_the_ledger_is_synced_where_it_was_made(
+    credence: Credence, arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: set[int] = set()
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.add(os.fstat(descriptor).st_ino))
+    assert credence("train", *arguments, "--out", "model").code == 0
+    for made in ("var", "var/ledger", "var/ledger/privacy.jsonl"):
+        assert (tmp_path / made).stat().st_ino in synced
 
 
 def test_the_key_of_the_reuse_stands_apart_from_the_ledger(
