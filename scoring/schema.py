@@ -154,20 +154,23 @@ class Schema:
         """The credential types that carry unprotected features, in order of first use."""
         return tuple(dict.fromkeys(f.source.vct for f in self.features if f.source and not f.protected))
 
-    def sources_of(self, column: Column) -> tuple[Source, ...]:
-        """The sources a column rests on, through its operands, in their order and without repetition."""
-        return tuple(dict.fromkeys(self._walk_sources(column)))
+    def features_of(self, column: Column) -> tuple[Feature, ...]:
+        """The features a column rests on, through its operands, in their order and without repetition."""
+        return tuple(dict.fromkeys(self._walk_features(column)))
 
-    def _walk_sources(self, column: Column) -> Iterator[Source]:
+    def sources_of(self, column: Column) -> tuple[Source, ...]:
+        """Where those features come from, in their order and without repetition."""
+        return tuple(dict.fromkeys(one.source for one in self.features_of(column) if one.source is not None))
+
+    def _walk_features(self, column: Column) -> Iterator[Feature]:
         if isinstance(column, Feature):
-            if column.source is not None:
-                yield column.source
+            yield column
         elif isinstance(column, Derived):
             for name in column.expression.operands:
-                yield from self._walk_sources(self.columns[self.position[name]])
+                yield from self._walk_features(self.columns[self.position[name]])
         else:
             for index in column.of:
-                yield from self._walk_sources(self.columns[index])
+                yield from self._walk_features(self.columns[index])
 
 
 def parse_schema(toml: bytes) -> Schema:

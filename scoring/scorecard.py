@@ -192,6 +192,16 @@ class Scorecard:
         )
 
     @cached_property
+    def _absent_features(self) -> tuple[tuple[tuple[int, int], ...], ...]:
+        """Of each table, the features that its column rests on: their positions and absent cells."""
+        position = self.schema.position
+        columns = (self.schema.columns[position[table.feature]] for table in self.tables)
+        return tuple(
+            tuple((position[feature.name], feature.cells.absent) for feature in self.schema.features_of(column))
+            for column in columns
+        )
+
+    @cached_property
     def points_digest(self) -> bytes:
         """SHA-256, 32 bytes, over what decides the points and nothing else: schema, offset, bins and points."""
         canonical = rfc8785.dumps(
@@ -251,16 +261,18 @@ class Scorecard:
         """At most four reasons, most points lost first; ties go to the input that stands first.
 
         An input's loss is its distance from its best bin, exactly its part of the distance of the whole. Losses
-        of inputs that share a code are summed, and those of absent inputs share one code.
+        of inputs that share a code are summed, and those of inputs that lack a feature share one code; an input that
+        is absent though its features are there, for a zero divisor, keeps its own.
         """
         lost: dict[str, int] = {}
         largest: dict[str, tuple[int, str]] = {}
-        for table, position, absent, best in self._inputs:
-            cell = features.cells[position]
-            loss = best - table.points[cell]
+        cells = features.cells
+        for (table, position, absent, best), rests_on in zip(self._inputs, self._absent_features, strict=True):
+            loss = best - table.points[cells[position]]
             if loss == 0:
                 continue
-            code = MISSING if cell == absent else table.reason
+            missing = cells[position] == absent and any(cells[at] == none for at, none in rests_on)
+            code = MISSING if missing else table.reason
             lost[code] = lost.get(code, 0) + loss
             if code not in largest or loss > largest[code][0]:
                 largest[code] = (loss, table.feature)

@@ -79,6 +79,19 @@ def test_reasons_are_the_points_lost_against_the_best_bin(small: Schema, small_s
     assert all(reason.text for reason in reasons)
 
 
+def test_what_was_presented_is_never_called_missing(small: Schema) -> None:
+    """Income a job is absent for somebody without a job, though both figures were presented."""
+    cells = small.columns[small.position["per_job"]].cells
+    points = (*range(cells.count - 1), -5)
+    table = points_table(small, "per_job", bins=tuple(range(cells.count)), points=points)
+    scorecard = Scorecard(schema=small, tables=(table,), offset=550)
+    for row, code in (({"income": "300", "jobs": "0"}, "R00"), ({"income": "300"}, "R90"), ({"jobs": "0"}, "R90")):
+        features = features_of(small, **row)
+        assert features.cells[small.position["per_job"]] == cells.absent
+        (reason,) = scorecard.reasons_of(features)
+        assert (reason.code, reason.points_lost) == (code, max(points) + 5)
+
+
 def test_the_best_person_has_no_reasons(small: Schema, small_scorecard: Scorecard) -> None:
     score = small_scorecard.score(features_of(small, income="999", jobs="3", trade="1"))
     assert (score.points, score.reasons) == (620, ())
