@@ -183,7 +183,7 @@ class PopulationUnknown(LedgerError):
 
 class PopulationChanged(LedgerError):
     code = "population_changed"
-    message = "The population stands in the privacy ledger with another holder or another budget."
+    message = "The population stands in the privacy ledger with another holder, person column or budget."
 
 
 class BudgetExceeded(LedgerError):

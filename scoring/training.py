@@ -19,6 +19,7 @@ from scoring.errors import (
     ArtifactUnwritten,
     BudgetExceeded,
     InputUnsourced,
+    PopulationChanged,
     PrivacyParametersInvalid,
 )
 from scoring.fitting import ALGORITHM, Progress, fit_scorecard, no_progress, read_records
@@ -73,8 +74,9 @@ def train_scorecard(
     1. a charge that the budget does not cover is refused before a row is read, unless an artifact of these very
     parameters may be there, 2. the same rows, schema and parameters give that artifact, uncharged, 3. the charge
     is durable before any noise is drawn, and stands whatever happens after, 4. the artifact is written and recorded.
-    Raises BudgetExceeded, PopulationUnknown, RowInvalid, ColumnMissing, ValueInvalid, InputUnsourced,
-    ArtifactExists, ArtifactUnwritten, NoiseNotFromSystem where a sampler for tests was injected.
+    Raises BudgetExceeded, PopulationUnknown, PopulationChanged where the ledger counts its persons by another column,
+    RowInvalid, ColumnMissing, ValueInvalid, InputUnsourced, ArtifactExists, ArtifactUnwritten, NoiseNotFromSystem
+    where a sampler for tests was injected.
     """
     if not schema.inputs:
         raise InputUnsourced
@@ -86,7 +88,10 @@ def train_scorecard(
         "schema": schema.digest.hex(),
         **vars(parameters),
     }
-    if not ledger.load_account(population).covers(rho_e12):
+    account = ledger.load_account(population)
+    if account.person != schema.person:
+        raise PopulationChanged
+    if not account.covers(rho_e12):
         left = _find_left_by_crash(ledger, out, population=population, parameters=public)
         if left is None and not ledger.has_artifact(population, public):
             raise BudgetExceeded

@@ -119,6 +119,7 @@ def train(run: TrainingRun, settings: Settings) -> tuple[Trained, Account]:
         ledger.open_population(
             run.population,
             holder=run.holder,
+            person=run.schema.person,
             epsilon_micro=run.budget_micro,
             delta_e12=run.delta_e12,
             now_ms=now_ms(),
@@ -142,8 +143,9 @@ def train(run: TrainingRun, settings: Settings) -> tuple[Trained, Account]:
     except PopulationChanged:
         account = ledger.load_account(run.population)
         raise CommandFailed(
-            f"The population stands in the privacy ledger with holder {account.holder}, budget "
-            f"{format_epsilon(account.epsilon_micro)} and delta {account.delta_e12 / 1e12:g}; these are fixed."
+            f"The population stands in the privacy ledger with holder {account.holder}, person column "
+            f"{account.person or 'none'}, budget {format_epsilon(account.epsilon_micro)} and delta "
+            f"{account.delta_e12 / 1e12:g}; these are fixed."
         ) from None
     except ArtifactExists:
         raise ModelInTheWay(run.out) from None

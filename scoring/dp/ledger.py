@@ -23,7 +23,7 @@ GENESIS = "0" * 64
 
 EntryType = Literal["population", "charge", "artifact", "repair"]
 _BODY: Mapping[str, frozenset[str]] = {
-    "population": frozenset({"population", "holder", "epsilon_micro", "delta_e12"}),
+    "population": frozenset({"population", "holder", "person", "epsilon_micro", "delta_e12"}),
     "charge": frozenset({"population", "rho_e12", "purpose", "parameters", "inputs_mac"}),
     "artifact": frozenset({"population", "charge", "inputs_mac", "digest", "directory"}),
     "repair": frozenset({"dropped_bytes"}),
@@ -43,10 +43,14 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class Account:
-    """A population's budget and what is spent of it, in trillionths of rho; epsilons are at its delta."""
+    """A population's budget and what is spent of it, in trillionths of rho; epsilons are at its delta.
+
+    `person` is the column by which rows belong to one person, None where each row is a person.
+    """
 
     population: str
     holder: str
+    person: str | None
     epsilon_micro: int
     delta_e12: int
     budget_rho_e12: int
@@ -78,12 +82,23 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def open_population(self, name: str, *, holder: str, epsilon_micro: int, delta_e12: int, now_ms: int) -> Account:
-        """Fix a population's budget, once; raises PopulationChanged where it stands with other terms."""
+    def open_population(
+        self, name: str, *, holder: str, person: str | None, epsilon_micro: int, delta_e12: int, now_ms: int
+    ) -> Account:
+        """Fix a population's budget and whom it is counted by, once; raises PopulationChanged where these differ.
+
+        Charges add up only where they protect the same unit, so no schema may count its persons otherwise.
+        """
         budget_rho_e12(epsilon_micro, delta_e12)  # refuses what is out of range
         with self._locked() as file:
             entries = _read(file)
-            terms = {"population": name, "holder": holder, "epsilon_micro": epsilon_micro, "delta_e12": delta_e12}
+            terms = {
+                "population": name,
+                "holder": holder,
+                "person": person,
+                "epsilon_micro": epsilon_micro,
+                "delta_e12": delta_e12,
+            }
             opened = _find_population(entries, name)
             if opened is None:
                 entries.append(_append(file, entries, "population", terms, now_ms))
@@ -241,6 +256,7 @@ def _account(entries: list[Entry], name: str) -> Account:
     return Account(
         population=name,
         holder=str(opened.body["holder"]),
+        person=None if opened.body["person"] is None else str(opened.body["person"]),
         epsilon_micro=epsilon_micro,
         delta_e12=delta_e12,
         budget_rho_e12=budget_rho_e12(epsilon_micro, delta_e12),

@@ -26,7 +26,7 @@ DELTA_E12 = 1_000_000
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
     ledger = Ledger(tmp_path / "ledger.jsonl")
-    ledger.open_population("north", holder="bank", epsilon_micro=3_000_000, delta_e12=DELTA_E12, now_ms=1)
+    ledger.open_population("north", holder="bank", person="id", epsilon_micro=3_000_000, delta_e12=DELTA_E12, now_ms=1)
     return ledger
 
 
@@ -53,7 +53,7 @@ def test_charges_add_up_to_the_budget_exactly_and_no_further(ledger: Ledger) -> 
 
 
 def test_a_retry_is_charged_again_and_a_population_pays_for_itself_alone(ledger: Ledger) -> None:
-    ledger.open_population("south", holder="bank", epsilon_micro=1_000_000, delta_e12=DELTA_E12, now_ms=1)
+    ledger.open_population("south", holder="bank", person="id", epsilon_micro=1_000_000, delta_e12=DELTA_E12, now_ms=1)
     charge(ledger, 1_000)
     charge(ledger, 1_000)
     assert ledger.load_account("north").spent_rho_e12 == 2_000
@@ -62,9 +62,18 @@ def test_a_retry_is_charged_again_and_a_population_pays_for_itself_alone(ledger:
         charge(ledger, 1_000, population="nowhere")
 
 
-@pytest.mark.parametrize("change", [{"holder": "other"}, {"epsilon_micro": 4_000_000}, {"delta_e12": 2_000_000}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"holder": "other"},
+        {"person": None},
+        {"person": "phone"},
+        {"epsilon_micro": 4_000_000},
+        {"delta_e12": 2_000_000},
+    ],
+)
 def test_a_budget_is_fixed_once(ledger: Ledger, change: dict[str, object]) -> None:
-    terms = {"holder": "bank", "epsilon_micro": 3_000_000, "delta_e12": DELTA_E12}
+    terms = {"holder": "bank", "person": "id", "epsilon_micro": 3_000_000, "delta_e12": DELTA_E12}
     before = ledger.path.read_bytes()
     ledger.open_population("north", **terms, now_ms=9)  # type: ignore[arg-type]
     assert ledger.path.read_bytes() == before

@@ -24,6 +24,7 @@ from scoring.errors import (
     BudgetExceeded,
     ColumnMissing,
     NoiseNotFromSystem,
+    PopulationChanged,
     PopulationUnknown,
     PrivacyParametersInvalid,
     RowInvalid,
@@ -53,7 +54,9 @@ def rows(schema: Schema) -> Rows:
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
     ledger = Ledger(tmp_path / "ledger.jsonl")
-    ledger.open_population("synthetic", holder="nobody", epsilon_micro=4_000_000, delta_e12=1_000_000, now_ms=1)
+    ledger.open_population(
+        "synthetic", holder="nobody", person="person", epsilon_micro=4_000_000, delta_e12=1_000_000, now_ms=1
+    )
     return ledger
 
 
@@ -105,6 +108,16 @@ def test_the_artifact_loads_and_its_card_certifies_its_epsilon(train: Callable[.
     assert epsilon_micro_of_rho(spent, privacy.delta_e12) <= privacy.epsilon_micro == PARAMETERS.epsilon_micro
     assert [(one.id, one.sha256) for one in privacy.ledger] == [(str(charge.seq), charge.sha256)]
     assert ledger.load_account("synthetic").spent_epsilon_micro == PARAMETERS.epsilon_micro
+
+
+def test_no_schema_counts_the_persons_of_a_population_otherwise(
+    train: Callable[..., Trained], schema: Schema, ledger: Ledger
+) -> None:
+    """Epsilons of different units do not add up, so one account has one."""
+    each_row = b"\n".join(line for line in schema.toml.split(b"\n") if not line.startswith(b"person"))
+    with pytest.raises(PopulationChanged):
+        train(schema=parse_schema(each_row))
+    assert ledger.load_account("synthetic").spent_rho_e12 == 0
 
 
 def test_neither_card_nor_ledger_holds_a_count_a_rate_or_a_plain_digest(
