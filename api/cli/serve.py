@@ -5,7 +5,6 @@ import json
 import logging
 import signal
 import socket
-import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,9 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType, TracebackType
 
-import uvicorn
-
 from api.app import create_app
+from api.cli.http_server import http_server
 from api.cli.terminal import FAILED, USAGE, CommandFailed
 from api.clock import format_time, now_ms
 from api.keystore import load_or_create_keyring
@@ -23,11 +21,6 @@ from api.settings import Settings, SettingsError, load_settings
 from chain.anvil import Anvil, find_anvil
 from chain.errors import AnvilPortInUse, AnvilRunning, ChainError, ChainRefused, ChainUnavailable
 from chain.node import parse_account_key
-
-KEEP_ALIVE_S = 15
-SHUTDOWN_S = 20
-MAX_CONNECTIONS = 1024
-MAX_HEADER_BYTES = 16 * 1024
 
 _ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
@@ -49,23 +42,7 @@ def run_service(*, log_as_json: bool) -> None:
     try:
         with embedded_chain(settings) as rpc_url:
             app = create_app(dataclasses.replace(settings, rpc_url=rpc_url))
-            server = uvicorn.Server(
-                uvicorn.Config(
-                    app,
-                    loop="uvloop" if sys.platform != "win32" else "auto",
-                    http="httptools",
-                    ws="none",
-                    lifespan="on",
-                    log_config=None,
-                    access_log=False,
-                    server_header=False,
-                    proxy_headers=False,
-                    timeout_keep_alive=KEEP_ALIVE_S,
-                    timeout_graceful_shutdown=SHUTDOWN_S,
-                    limit_concurrency=MAX_CONNECTIONS,
-                    h11_max_incomplete_event_size=MAX_HEADER_BYTES,
-                )
-            )
+            server = http_server(app)
             logging.getLogger("credence").info("serving on %s", settings.base_url)
             server.run(sockets=[listener])
             if not server.started:

@@ -16,6 +16,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
 from pydantic import BaseModel, Field
+from starlette.requests import ClientDisconnect
 
 from api.http.errors import problem_responses
 from api.http.service import Service, service_of
@@ -178,8 +179,12 @@ async def read_form(request: Request) -> dict[str, str]:
     """The fields of a form, each at most once; raises ValueError."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
         raise ValueError
+    try:
+        body = await request.body()
+    except ClientDisconnect:
+        raise ValueError from None  # nobody is there to read why
     fields = parse_qsl(
-        (await request.body()).decode("utf-8"),
+        body.decode("utf-8"),
         keep_blank_values=True,
         strict_parsing=True,
         errors="strict",

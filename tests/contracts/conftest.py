@@ -1,5 +1,6 @@
 """The service behind a real HTTP server, for what only a socket can show."""
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -7,9 +8,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
 
 from api.app import create_app
+from api.cli.http_server import http_server
 from api.settings import Settings
 from api.store.database import migrate
 from identity.keys import SigningKey
@@ -50,13 +51,14 @@ def served(
             ),
             clock,
         )
-        server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
-        thread = threading.Thread(target=server.run, name="uvicorn")
+        listener = socket.create_server(("127.0.0.1", 0))
+        server = http_server(app)
+        thread = threading.Thread(target=server.run, args=([listener],), name="uvicorn")
         thread.start()
         while not server.started:
             assert thread.is_alive(), "the server did not start"
             time.sleep(0.01)
-        port = server.servers[0].sockets[0].getsockname()[1]
+        port = listener.getsockname()[1]
         with httpx.Client(base_url=f"http://127.0.0.1:{port}") as http:
             yield Harness(
                 http=http,  # type: ignore[arg-type]

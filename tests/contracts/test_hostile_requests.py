@@ -2,12 +2,15 @@
 
 import http.client
 import json
+import logging
 import socket
+import time
 from typing import Any
 
 import jsonschema_rs
 import pytest
 
+from api.cli import http_server
 from tests.contracts.conftest import SCOPES
 
 #: In everything that is sent, and in nothing that comes back.
@@ -206,3 +209,96 @@ def test_what_is_not_http_is_closed_without_an_echo(served, sent):
     assert MARK.encode() not in answer
     assert answer.startswith(b"HTTP/1.1 4") or not answer
     assert served.http.get("/v1/healthz").status_code == 200
+
+
+def _connect(served):
+    return socket.create_connection((served.http.base_url.host, served.http.base_url.port), timeout=10)
+
+
+def _read_to_the_end(connection):
+    answer = b""
+    try:
+        while received := connection.recv(65_536):
+            answer += received
+    except ConnectionResetError:
+        pass  # closed while we were still sending
+    return answer
+
+
+def _trickle(connection, *, for_s):
+    began_s = time.monotonic()
+    while time.monotonic() - began_s < for_s:
+        connection.sendall(b"a")
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"GET /v1/heal",
+        b"GET /v1/healthz HTTP/1.1\r\nHost: a\r\nX: ",
+        b"POST /v1/scores HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{",
+        b"GET /v1/healthz HTTP/1.1\r\nHost: a\r\n\r\nGET /v1/heal",
+    ],
+    ids=["nothing", "half a line", "half a header", "half a body", "half a second request"],
+)
+def test_a_request_that_never_ends_is_given_up(served, monkeypatch, sent):
+    monkeypatch.setattr(http_server, "RECEIVE_TIMEOUT_S", 0.2)
+    with _connect(served) as connection:
+        connection.sendall(sent)
+        answer = _read_to_the_end(connection)  # that it returns is what is tested
+    assert answer.count(b"HTTP/1.1 200") == sent.count(b"\r\n\r\nGET")
+
+
+def test_a_drop_now_and_then_buys_no_more_time(served, monkeypatch):
+    monkeypatch.setattr(http_server, "RECEIVE_TIMEOUT_S", 0.5)
+    with _connect(served) as connection:
+        connection.sendall(b"GET /v1/healthz HTTP/1.1\r\nHost: a\r\nX: ")
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            _trickle(connection, for_s=9)
+
+
+def test_a_connection_that_is_kept_alive_is_served_after_the_time_for_one_request(served, monkeypatch):
+    monkeypatch.setattr(http_server, "RECEIVE_TIMEOUT_S", 1.0)
+    asked = b"GET /v1/healthz HTTP/1.1\r\nHost: a\r\n\r\n"
+    with _connect(served) as connection:
+        for _ in range(2):
+            connection.sendall(asked)
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
+            time.sleep(1.2)
+
+
+@pytest.mark.parametrize("path", [*POSTS, RESPONSE])
+def test_a_client_that_goes_away_is_no_fault_of_ours(served, caplog, path):
+    caplog.set_level(logging.INFO, "credence")
+    media_type = (FORM if path in {"/v1/oauth/token", RESPONSE} else JSON)["Content-Type"]
+    head = f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Type: {media_type}\r\nContent-Length: 9\r\n\r\n"
+    with _connect(served) as connection:
+        connection.sendall(head.encode() + b"a")
+    deadline_s = time.monotonic() + 10
+    while not (seen := [each for each in caplog.records if each.name == "credence.access"]):
+        assert time.monotonic() < deadline_s, "the request was never done with"
+        time.sleep(0.01)
+    assert [each.getMessage() for each in caplog.records if each.levelno >= logging.ERROR] == []
+    assert " 500 " not in seen[0].getMessage()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /v1/healthz?" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /v1/healthz HTTP/1.1\r\nX: " + b"a" * 20_000 + b"\r\n\r\n",
+        b"GET /v1/healthz HTTP/1.1\r\n" + b"X: a\r\n" * 20_000 + b"\r\n",
+        b"GET /v1/healthz HTTP/1.1\r\nX: " + b"a" * 20_000_000,
+    ],
+    ids=["path", "header", "headers", "no end"],
+)
+def test_a_head_larger_than_any_is_refused_before_it_is_whole(served, head):
+    with _connect(served) as connection:
+        try:
+            connection.sendall(head)
+        except (BrokenPipeError, ConnectionResetError):
+            return  # refused while we were still sending
+        answer = _read_to_the_end(connection)
+    assert answer.startswith(b"HTTP/1.1 400") or not answer

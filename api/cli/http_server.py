@@ -1,0 +1,97 @@
+"""The HTTP server as we run it: what it takes from a connection before a request is whole is bounded."""
+
+import sys
+from asyncio import BaseTransport, Transport
+from asyncio.events import TimerHandle
+from typing import cast
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+KEEP_ALIVE_S = 15
+SHUTDOWN_S = 20
+MAX_CONNECTIONS = 1024
+MAX_HEAD_BYTES = 16 * 1024
+RECEIVE_TIMEOUT_S = 10.0
+
+
+class HeadTooLarge(Exception):
+    """The line and the headers of a request are larger than any that is served; its server answers 400."""
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """Closes a connection that does not finish a request in time, or whose headers do not end.
+
+    The server's own limits do neither with this parser: a connection that says nothing, or a header without end, would
+    be held for ever.
+    """
+
+    _head_bytes = 0
+    _in_head = False
+    _deadline: TimerHandle | None = None
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        """Wait for the first request, but not for long."""
+        super().connection_made(cast(Transport, transport))
+        self._expect_request()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._expect_nothing()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, unless it is of headers that should have ended."""
+        super().data_received(data)
+        if self._in_head and not self.transport.is_closing():
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self.send_400_response("Invalid HTTP request received.")
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        super().on_message_begin()
+        self._in_head, self._head_bytes = True, 0
+        self._expect_request()
+
+    def on_headers_complete(self) -> None:
+        """Its headers are there; raises `HeadTooLarge`."""
+        self._in_head = False
+        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD_BYTES:
+            raise HeadTooLarge
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """It is whole."""
+        self._expect_nothing()
+        super().on_message_complete()
+
+    def _expect_request(self) -> None:
+        if self._deadline is None:
+            self._deadline = self.loop.call_later(RECEIVE_TIMEOUT_S, self.transport.close)
+
+    def _expect_nothing(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+def http_server(app: FastAPI) -> uvicorn.Server:
+    """The server of an application, to be run on a socket that is bound already."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            loop="uvloop" if sys.platform != "win32" else "auto",
+            http=BoundedProtocol,
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=SHUTDOWN_S,
+            limit_concurrency=MAX_CONNECTIONS,
+        )
+    )
