@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from api.assess import Rooms
 from api.clock import now_ms
 from api.http.errors import install_error_handlers
+from api.http.head import HeadMiddleware
 from api.http.limits import BodyLimitMiddleware
 from api.http.metrics import Metrics
 from api.http.observe import ObserveMiddleware
@@ -140,6 +141,7 @@ def create_app(settings: Settings, clock: Callable[[], int] = now_ms) -> FastAPI
     )
     app.state.service = service
     app.add_middleware(BodyLimitMiddleware, max_bytes=MAX_BODY_BYTES)
+    app.add_middleware(HeadMiddleware)
     app.add_middleware(ObserveMiddleware, metrics=metrics)
     install_error_handlers(app)
     install_routes(app)

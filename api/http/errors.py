@@ -117,11 +117,12 @@ def _on_http_error(request: Request, error: Exception) -> Response:
 def _allowed_methods(request: Request) -> list[str]:
     """Every method of a path: the framework names those of one route, though several may share it."""
     scope = {"type": "http", "path": request.scope["path"], "root_path": request.scope.get("root_path", "")}
-    return [
+    methods = [
         method
         for method in ("DELETE", "GET", "PATCH", "POST", "PUT")
         if any(route.matches({**scope, "method": method})[0] is Match.FULL for route in request.app.routes)
     ]
+    return sorted([*methods, "HEAD"] if "GET" in methods else methods)
 
 
 def _pointer(loc: tuple[int | str, ...], ours: frozenset[str]) -> str:

@@ -35,6 +35,8 @@ tamper-evident log that is anchored on an EVM chain.
 operation here takes is answered with one too: 404 for a path, 405 with `Allow` for a method. A fault of ours is a 500
 with the code `internal_error`. What is not HTTP at all is closed by the server with a bare 400.
 
+**HEAD** is taken wherever GET is, and answered with the headers alone.
+
 **Repeating a request.** Both POSTs of a lender take an `Idempotency-Key`; the same key with the same body has the same
 result, however often it is sent. The very same presentation again also gets the score that it got before.
 

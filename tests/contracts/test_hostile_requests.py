@@ -79,7 +79,7 @@ PATHS = [
     f"/v1/audit/entries?cursor=%ff%fe{MARK}",
     f"/v1/audit/entries?cursor=9223372036854775808&{MARK}",
 ]
-METHODS = ["HEAD", "OPTIONS", "TRACE", "PUT", "PATCH", "DELETE", "PROPFIND", "QUERY"]
+METHODS = ["OPTIONS", "TRACE", "PUT", "PATCH", "DELETE", "PROPFIND", "QUERY"]
 HEADERS: list[dict[str, Any]] = [
     {"Authorization": f"Bearer {MARK}"},
     {"Authorization": f"Bearer é{MARK}".encode()},
@@ -122,6 +122,17 @@ def send(served):
     return send
 
 
+def _await_logged(caplog, beginning):
+    """The line of a request, which is written after its answer was sent."""
+    deadline_s = time.monotonic() + 10
+    while True:
+        for record in list(caplog.records):
+            if record.name == "credence.access" and record.getMessage().startswith(beginning):
+                return record.getMessage()
+        assert time.monotonic() < deadline_s, "the request was never done with"
+        time.sleep(0.01)
+
+
 def _check(answer, problem):
     status, headers, content = answer
     assert 400 <= status < 500
@@ -155,8 +166,46 @@ def test_a_path_or_query_that_names_nothing(send, problem, path):
 def test_a_method_that_the_path_does_not_take(send, problem, method, path):
     status, headers, content = send(method, path)
     assert _check((status, headers, content), problem) == 405
-    assert headers["allow"] == {"/v1/issuers": "GET, POST", "/v1/scores": "POST"}.get(path, "GET")
-    assert bool(content) == (method != "HEAD")
+    assert headers["allow"] == {"/v1/issuers": "GET, HEAD, POST", "/v1/scores": "POST"}.get(path, "GET, HEAD")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/healthz",
+        "/v1/issuers",
+        "/v1/openapi.json",
+        "/v1/log/proof/999999",
+        "/v1/audit/entries?limit=0",
+        "/v1/scores",
+        f"/v1/scores/{MARK}",
+        f"/{MARK}",
+    ],
+)
+def test_head_is_get_without_the_content(send, path):
+    status, headers, content = send("GET", path)
+    status_of_head, headers_of_head, content_of_head = send("HEAD", path)
+    assert (status_of_head, content_of_head) == (status, b"")
+    assert content
+    changing = {"date"}
+    assert {name: value for name, value in headers_of_head.items() if name not in changing} == {
+        name: value for name, value in headers.items() if name not in changing
+    }
+
+
+def test_head_leaves_the_connection_to_the_next_request(served):
+    connection = http.client.HTTPConnection(served.http.base_url.host, served.http.base_url.port, timeout=10)
+    for method in ("HEAD", "GET", "HEAD", "GET"):
+        connection.request(method, "/v1/healthz")
+        answer = connection.getresponse()
+        assert (answer.status, bool(answer.read())) == (200, method == "GET")
+    connection.close()
+
+
+def test_head_is_logged_and_counted_by_its_route(send, caplog):
+    caplog.set_level(logging.INFO, "credence.access")
+    send("HEAD", "/v1/models/" + "0" * 64)
+    assert _await_logged(caplog, "HEAD ").startswith("HEAD /v1/models/{sha256} 404 ")
 
 
 @pytest.mark.parametrize("headers", HEADERS, ids=range(len(HEADERS)))
@@ -276,12 +325,8 @@ def test_a_client_that_goes_away_is_no_fault_of_ours(served, caplog, path):
     head = f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Type: {media_type}\r\nContent-Length: 9\r\n\r\n"
     with _connect(served) as connection:
         connection.sendall(head.encode() + b"a")
-    deadline_s = time.monotonic() + 10
-    while not (seen := [each for each in caplog.records if each.name == "credence.access"]):
-        assert time.monotonic() < deadline_s, "the request was never done with"
-        time.sleep(0.01)
+    assert " 500 " not in _await_logged(caplog, "POST ")
     assert [each.getMessage() for each in caplog.records if each.levelno >= logging.ERROR] == []
-    assert " 500 " not in seen[0].getMessage()
 
 
 @pytest.mark.parametrize(
