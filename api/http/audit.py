@@ -9,9 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.clock import format_time
 from api.http.auth import Compliance, ServiceOf
 from api.http.errors import problem_responses
+from api.http.strict import StrictRoute
 from api.http.wire import DECIMAL, Int64, Timestamp
 
-router = APIRouter(prefix="/v1/audit", tags=["audit"])
+router = APIRouter(prefix="/v1/audit", tags=["audit"], route_class=StrictRoute)
 
 
 class AuditEntry(BaseModel):

@@ -75,6 +75,13 @@ def test_a_malformed_page_is_refused(shared, query):
     assert refused.json()["errors"][0]["pointer"] == query.partition("=")[0]
 
 
+@pytest.mark.parametrize("query", ["cursor=3&cursor=0", "type=score&limit=2&type=refusal", "limit=1&limit=1"])
+def test_a_parameter_that_stands_twice_is_refused_and_not_chosen_from(shared, query):
+    refused = shared.http.get(f"/v1/audit/entries?{query}", headers=shared.token(scopes=("compliance",)))
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_request")
+    assert refused.json()["errors"] == [{"pointer": query.partition("=")[0], "code": "repeated"}]
+
+
 def test_a_lender_does_not_read_the_trail(shared):
     refused = shared.http.get("/v1/audit/entries", headers=shared.token(scopes=("lender", "operator")))
     assert refused.status_code == 403

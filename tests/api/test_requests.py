@@ -139,6 +139,14 @@ def test_an_idempotency_key_makes_one_request(shared):
     assert theirs.json()["id"] != answers[0].json()["id"]
 
 
+def test_two_idempotency_keys_are_refused(shared):
+    body = {"purpose": "credit_review", "query": shared.ask()["query"]}
+    headers = [*shared.token().items(), ("Idempotency-Key", "one"), ("Idempotency-Key", "two")]
+    refused = shared.http.post("/v1/presentation-requests", json=body, headers=headers)
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_request")
+    assert refused.json()["errors"] == [{"pointer": "Idempotency-Key", "code": "repeated"}]
+
+
 def test_concurrent_posts_under_one_idempotency_key_make_one_request(shared):
     headers = shared.token() | {"Idempotency-Key": "ask-at-once"}
 
