@@ -53,7 +53,8 @@ class Caller:
 def caller_of(request: Request, needed: SecurityScopes, _documented: Annotated[str | None, Depends(_SCHEME)]) -> Caller:
     """The caller that the bearer token names; raises `TokenMissing` or `ScopeMissing`."""
     service = service_of(request)
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    given = request.headers.getlist("authorization")
+    scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
     if scheme.lower() != "bearer" or not token:
         raise TokenMissing
     caller = _verify_token(service.token_key, token, service.base_url, service.clock())
@@ -143,11 +144,13 @@ async def create_token(request: Request) -> Response:
     """Exchange a client's id and secret, in HTTP Basic or in the form, for a bearer token."""
     service = service_of(request)
     try:
-        form = await read_form(request)
+        # A parameter without a value counts as left out (RFC 6749, section 3.2).
+        form = {name: value for name, value in (await read_form(request)).items() if value}
         client_id, client_secret = _client_credentials(request, form)
-    except ValueError:
+        grant_type = form["grant_type"]
+    except (ValueError, KeyError):
         return _token_error(400, "invalid_request", "The request is not a well-formed token request.")
-    if form.get("grant_type") != "client_credentials":
+    if grant_type != "client_credentials":
         return _token_error(400, "unsupported_grant_type", "The grant type is client_credentials.")
     try:
         client = await to_thread.run_sync(
@@ -213,9 +216,10 @@ def _read_credentials(request: Request, form: dict[str, str]) -> tuple[str, str]
             user, colon, password = base64.b64decode(encoded, validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError):
             raise ValueError from None
-        if not colon:
+        client_id = unquote_plus(user)
+        if not colon or form.get("client_id", client_id) != client_id:
             raise ValueError
-        return unquote_plus(user), unquote_plus(password)
+        return client_id, unquote_plus(password)
     return form.get("client_id", ""), form.get("client_secret", "")
 
 

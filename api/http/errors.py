@@ -62,6 +62,8 @@ def problem_response(problem: Problem, errors: list[dict[str, str]] | None = Non
         headers["Retry-After"] = str(problem.retry_after_s)
     if problem.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="credence"'
+    if problem.status == 403:
+        headers["WWW-Authenticate"] = 'Bearer realm="credence", error="insufficient_scope"'
     return JSONResponse(body, status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
 
 

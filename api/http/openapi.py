@@ -189,7 +189,7 @@ def _problem_response(status: int, description: str) -> dict[str, Any]:
                 "schema": {"type": "string"},
             }
         }
-    if status == 401:
+    if status in {401, 403}:
         response["headers"] = {
             "WWW-Authenticate": {
                 "description": "The scheme to authenticate with (RFC 6750).",

@@ -94,6 +94,7 @@ def test_every_operation_takes_its_own_scope_and_no_other(shared):
                 assert answer.status_code not in (401, 403), (method, path, scope)
             else:
                 assert (answer.status_code, answer.json()["code"]) == (403, "insufficient_scope"), (method, path, scope)
+                assert 'error="insufficient_scope"' in answer.headers["www-authenticate"]  # RFC 6750, section 3
         others = tuple(scope for scope in SCOPES if scope != needed)
         if needed is not None:
             assert call(shared, method, path, shared.token("scoped", others)).status_code == 403
@@ -252,6 +253,12 @@ def test_a_token_by_another_key_of_another_kind_or_of_nobody_is_refused(shared):
         assert (answer.status_code, answer.json()["code"]) == (401, "invalid_token"), each[:80]
 
 
+def test_two_tokens_are_none(shared):
+    twice = [*shared.token().items(), *shared.token("other").items()]
+    refused = shared.http.get("/v1/issuers", headers=twice)
+    assert (refused.status_code, refused.json()["code"]) == (401, "invalid_token")
+
+
 def test_a_token_ends(harness):
     headers = harness.token()
     harness.clock.now_ms += 899_999
@@ -304,6 +311,29 @@ def test_a_client_names_itself_in_one_place_and_rightly(shared, client):
         assert (malformed.status_code, malformed.json()["error"]) == (400, "invalid_request")
     refused = ask_token(shared, form | {"grant_type": "password"})
     assert (refused.status_code, refused.json()["error"]) == (400, "unsupported_grant_type")
+
+
+def test_a_token_request_is_read_as_rfc_6749_says(shared, client):
+    auth = (client.client_id, client.client_secret)
+    # Section 3.2: a parameter without a value counts as left out, and one that nobody knows is passed over.
+    for nothing in ({"scope": ""}, {"client_secret": ""}, {"client_id": ""}, {"resource": "x"}):
+        answer = ask_token(shared, nothing, auth=auth)
+        assert (answer.status_code, answer.json().get("scope")) == (200, "compliance lender"), nothing
+    assert ask_token(shared, {"client_id": client.client_id}, auth=auth).status_code == 200
+    # Section 5.2: what is missing or contradicts itself is a malformed request.
+    for malformed in ({"grant_type": ""}, {"client_id": "cli_0"}):
+        answer = ask_token(shared, malformed, auth=auth)
+        assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request"), malformed
+    missing = shared.http.post("/v1/oauth/token", data={"scope": "lender"}, auth=auth)
+    assert (missing.status_code, missing.json()["error"]) == (400, "invalid_request")
+
+
+def test_basic_credentials_are_percent_decoded(shared, client):
+    # Section 2.3.1 with appendix B: both parts are form-encoded before they are joined.
+    encoded = "".join(f"%{ord(character):02x}" for character in client.client_secret)
+    assert ask_token(shared, {}, auth=(client.client_id, encoded)).status_code == 200
+    refused = ask_token(shared, {}, auth=(client.client_id, encoded.replace("%", "%25")))
+    assert (refused.status_code, refused.json()["error"]) == (401, "invalid_client")
 
 
 def test_a_secret_is_stored_as_what_argon2id_makes_of_it_at_full_cost():
