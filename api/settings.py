@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 #: Read by the tests and by the Makefile, not by the service.
 _NOT_OURS = frozenset({"CREDENCE_TEST_DATA"})
+_DATABASES = ("sqlite:///", "postgresql+psycopg://")
+_RANGES = {"port": (1, 65_535), "chain_port": (1, 65_535), "score_valid_days": (1, 3_650)}
 
 
 class SettingsError(Exception):
@@ -56,12 +58,18 @@ class Settings:
             if not self.database_url.startswith("sqlite"):
                 raise SettingsError("CREDENCE_KEYSTORE_URL is required when the database is not SQLite.")
             set_default(self, "keystore_url", f"sqlite:///{self.var}/keystore.sqlite3")
+        for url in ("database_url", "keystore_url"):
+            if not getattr(self, url).startswith(_DATABASES):
+                raise SettingsError(f"CREDENCE_{url.upper()} must begin with {' or '.join(_DATABASES)}.")
+        if self.keystore_url == self.database_url:
+            raise SettingsError("CREDENCE_KEYSTORE_URL must name another database than CREDENCE_DATABASE_URL.")
         if self.model == Path():
             set_default(self, "model", self.var / "models" / "default")
         for each in fields(self):
             value = getattr(self, each.name)
-            if isinstance(value, int) and value < 0:
-                raise SettingsError(f"CREDENCE_{each.name.upper()} must not be negative.")
+            least, most = _RANGES.get(each.name, (0, 10**9))
+            if isinstance(value, int) and not least <= value <= most:
+                raise SettingsError(f"CREDENCE_{each.name.upper()} must be from {least} to {most}.")
         try:
             base = urlsplit(self.base_url)
         except ValueError:

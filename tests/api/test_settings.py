@@ -55,6 +55,31 @@ def test_a_number_that_is_none_is_refused_without_its_value(value):
 
 
 @pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("CREDENCE_PORT", ["0", "65536"]),
+        ("CREDENCE_CHAIN_PORT", ["0", "70000"]),
+        ("CREDENCE_SCORE_VALID_DAYS", ["0", "1000000"]),
+        ("CREDENCE_ANCHOR_POLL_MS", ["-1", "99999999999"]),
+    ],
+)
+def test_a_number_that_could_not_work_is_refused(name, values):
+    for value in values:
+        with pytest.raises(SettingsError, match=name):
+            load_settings({name: value})
+
+
+@pytest.mark.parametrize(
+    "url", ["postgres://u:hunter2@h/d", "postgresql://u:hunter2@h/d", "mysql://u:hunter2@h/d", "/x"]
+)
+def test_a_database_of_another_kind_is_refused_without_its_url(url):
+    for urls in ({"CREDENCE_DATABASE_URL": url, "CREDENCE_KEYSTORE_URL": url}, {"CREDENCE_KEYSTORE_URL": url}):
+        with pytest.raises(SettingsError, match="must begin with") as refused:
+            load_settings(urls)
+        assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
     "base_url",
     [
         "credence.example",
@@ -116,6 +141,12 @@ def test_subject_keys_are_never_silently_put_beside_the_data():
         Settings(database_url="postgresql+psycopg://user@host/data")
     kept = Settings(database_url="postgresql+psycopg://u@h/data", keystore_url="postgresql+psycopg://u@h/keys")
     assert kept.keystore_url.endswith("/keys")
+
+
+@pytest.mark.parametrize("url", ["postgresql+psycopg://u@h/data", "sqlite:///data"])
+def test_subject_keys_never_share_the_database_of_what_they_open(url):
+    with pytest.raises(SettingsError, match="another database"):
+        Settings(database_url=url, keystore_url=url)
 
 
 def test_a_secret_in_a_url_is_never_shown():
