@@ -115,7 +115,7 @@ def create_app(settings: Settings, clock: Callable[[], int] = now_ms) -> FastAPI
         statuses=statuses,
         log=log_store,
         anchors=anchors,
-        health=HealthStore(engine=engine),
+        health=HealthStore(engine=engine, keystore=keystore),
         metrics=metrics,
         load_trust=lambda: trust_of(keyring, settings.log_origin, anchors.load_target()),
     )

@@ -87,12 +87,12 @@ def _availability() -> Iterator[None]:
 
 
 def migrate(url: str) -> None:
-    """Bring the database at ``url`` to the newest revision, making it where it is not there."""
+    """Bring the database at ``url`` to the newest revision, making it where it is not; raises `StoreUnavailable`."""
     _upgrade(url, "data")
 
 
 def migrate_keystore(url: str) -> None:
-    """Bring the subject-key store at ``url`` to the newest revision, making it where it is not there."""
+    """Bring the subject-key store at ``url`` to the newest revision, making it where it is not; raises as `migrate`."""
     _upgrade(url, "keystore")
 
 
@@ -104,4 +104,5 @@ def _upgrade(url: str, revisions: str) -> None:
     config.set_main_option("path_separator", "newline")
     # Alembic's options are ConfigParser's: a percent sign in a password would be read as interpolation.
     config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
-    command.upgrade(config, "head")
+    with _availability():
+        command.upgrade(config, "head")

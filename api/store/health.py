@@ -5,22 +5,25 @@ from typing import Literal
 from sqlalchemy import Engine, func, select
 
 from api.store.database import StoreUnavailable, read_transaction
-from api.store.tables import jobs, log_head
+from api.store.tables import jobs, log_head, subject_keys
 
 Chain = Literal["ok", "starting", "failing"]
 
 
 class HealthStore:
-    """Asks the database how it is, and what the workers last noted of the chain."""
+    """Asks the databases how they are, and what the workers last noted of the chain."""
 
-    def __init__(self, *, engine: Engine) -> None:
+    def __init__(self, *, engine: Engine, keystore: Engine) -> None:
         self._engine = engine
+        self._keystore = keystore
 
     def check_database(self) -> bool:
-        """Whether the database answers and holds our tables."""
+        """Whether the database and the subject-key store answer and hold our tables: no score is made without both."""
         try:
             with read_transaction(self._engine) as transaction:
                 transaction.execute(select(func.count()).select_from(log_head)).one()
+            with read_transaction(self._keystore) as transaction:
+                transaction.execute(select(subject_keys.c.tenant_id).limit(1)).first()
         except StoreUnavailable:
             return False
         return True

@@ -548,7 +548,7 @@ def test_a_clock_that_was_set_back_holds_nothing_up(world: World) -> None:
 def test_a_chain_that_is_away_degrades_and_loses_nothing(world: World) -> None:
     world.opened()
     size = world.grow()
-    health = HealthStore(engine=world.engine)
+    health = HealthStore(engine=world.engine, keystore=world.engine)
     loop = WorkerLoop(
         jobs=world.jobs,
         steps={"anchor": RecurringStep(run=lambda lease, now_ms: anchor_step(world.rooms, lease, now_ms), every_ms=0)},

@@ -200,11 +200,21 @@ def test_an_error_of_the_database_does_not_repeat_what_was_sent(engine):
     assert "254712345678" not in str(refused.value)
 
 
-def test_a_database_that_is_away_is_unavailable(unmigrated_database, tmp_path):
+@pytest.fixture
+def database_that_is_away(unmigrated_database, tmp_path):
     if unmigrated_database.startswith("sqlite"):
-        engine = open_engine(f"sqlite:///{tmp_path}/not-there/database.sqlite3")
-    else:
-        engine = open_engine(unmigrated_database.replace("port=5432", "port=5433"))
+        return f"sqlite:///{tmp_path}/not-there/database.sqlite3"
+    return unmigrated_database.replace("port=5432", "port=5433")
+
+
+@pytest.mark.parametrize("bring_up", [migrate, migrate_keystore])
+def test_a_database_that_is_away_cannot_be_migrated(database_that_is_away, bring_up):
+    with pytest.raises(StoreUnavailable):
+        bring_up(database_that_is_away)
+
+
+def test_a_database_that_is_away_is_unavailable(database_that_is_away):
+    engine = open_engine(database_that_is_away)
     for transaction in (read_transaction, write_transaction):
         with pytest.raises(StoreUnavailable), transaction(engine) as connection:
             connection.execute(text("SELECT 1"))

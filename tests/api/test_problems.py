@@ -328,3 +328,19 @@ def test_a_database_that_is_away_is_a_503_that_says_when_to_come_back(harness):
     assert (ready.status_code, ready.json()["status"]) == (503, "down")
     assert alive.status_code == 200
     assert harness.http.get("/v1/readyz").json()["status"] == "degraded"
+
+
+def test_a_subject_key_store_that_is_away_is_down_too(harness):
+    """Nothing can be scored without it, so nobody should send requests here."""
+    keystore = harness.service.rooms.subjects._keystore
+
+    def be_away(*arguments):
+        raise sqlalchemy.exc.OperationalError("SELECT", {}, Exception(MARKER))
+
+    sqlalchemy.event.listen(keystore, "before_cursor_execute", be_away)
+    try:
+        ready = harness.http.get("/v1/readyz")
+    finally:
+        sqlalchemy.event.remove(keystore, "before_cursor_execute", be_away)
+    assert (ready.status_code, ready.json()["database"]) == (503, "failing")
+    assert harness.http.get("/v1/readyz").json()["database"] == "ok"
