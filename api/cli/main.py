@@ -4,6 +4,7 @@ A command's module is imported when it runs, because most are heavy and none nee
 no database, serving loads no training library.
 """
 
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -231,6 +232,8 @@ def present(
 
 def main() -> None:
     """Run the command that the arguments name; what it refuses is one line on standard error."""
+    # Databases, credentials, keys, logs: nothing that a command writes is for the machine's other users.
+    os.umask(0o077)
     try:
         app()
     except CommandFailed as failure:

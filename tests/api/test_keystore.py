@@ -1,6 +1,7 @@
 """The file keystore: one purpose a key, rotated by adding, and never read where others can."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -50,6 +51,19 @@ def test_only_its_owner_can_read_a_key(folder):
     path.chmod(0o640)
     with pytest.raises(KeystoreError, match="0600"):
         load_keyring(folder)
+
+
+def test_the_folder_of_the_keys_is_on_disk_before_any_of_them_is_used(folder, monkeypatch):
+    synced, sync = [], os.fsync
+
+    def note(descriptor):
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    made = load_or_create_keyring(folder, 1)
+    assert synced[0] == folder.parent
+    assert synced[1:] == [place for key in made.keys for place in (folder / f"{key.purpose}-{key.kid}.key.new", folder)]
 
 
 def test_the_newest_key_is_the_active_one_and_the_older_stay(folder):

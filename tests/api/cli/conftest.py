@@ -70,10 +70,13 @@ def credence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capt
         monkeypatch.setattr(sys, "argv", ["credence", *map(str, arguments)])
         capfd.readouterr()
         code: object = 0
+        umask = os.umask(0o022)
         try:
             main()
         except SystemExit as end:
             code = end.code or 0
+        finally:
+            os.umask(umask)
         out, err = capfd.readouterr()
         assert isinstance(code, int)
         return Ran(code, out, err)

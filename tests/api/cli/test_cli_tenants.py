@@ -17,6 +17,13 @@ def test_migrating_makes_both_databases_and_may_be_repeated(credence: Credence, 
     assert {path.name for path in (tmp_path / "var").glob("*.sqlite3")} == {"credence.sqlite3", "keystore.sqlite3"}
 
 
+def test_what_is_written_is_its_owners_alone(credence: Credence, tmp_path: Path) -> None:
+    assert credence("clients", "add", "till", "--scope", "lender").code == 0
+    written = list((tmp_path / "var").rglob("*"))
+    assert len(written) > 10
+    assert {path.name: oct(path.stat().st_mode) for path in written if path.stat().st_mode & 0o077} == {}
+
+
 def test_a_clients_secret_is_shown_once_and_opens_its_scopes(credence: Credence, tmp_path: Path) -> None:
     ran = credence("clients", "add", "till", "--scope", "lender", "--scope", "compliance", "--json")
     assert ran.code == 0, ran.err
