@@ -35,11 +35,14 @@ class ObserveMiddleware:
             nonlocal status, started_response
             if message["type"] == "http.response.start":
                 status, started_response = message["status"], True
-                message["headers"] = [
+                headers = [
                     *message["headers"],
                     (b"x-content-type-options", b"nosniff"),
                     (b"referrer-policy", b"no-referrer"),
                 ]
+                if all(name != b"cache-control" for name, _ in headers):
+                    headers.append((b"cache-control", b"no-store"))  # whose answer it is, only its route can know
+                message["headers"] = headers
             await send(message)
 
         try:

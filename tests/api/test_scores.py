@@ -401,3 +401,17 @@ def test_a_credential_of_another_type_than_its_issuer_is_trusted_for_is_refused(
     request = shared.ask()
     refused = shared.submit(request, shared.vp_token(request, holder, shared.credential(holder, key=issuer)))
     assert refused.json()["code"] == "issuer_not_trusted"
+
+
+def test_what_is_a_tenants_is_kept_by_no_cache(shared):
+    score = shared.score()
+    shared.publish()
+    officer = shared.token(scopes=("compliance",))
+    for path, headers, kept in (
+        (f"/v1/scores/{score['id']}", shared.token(), "no-store"),
+        (f"/v1/presentation-requests/{score['request_id']}", shared.token(), "no-store"),
+        ("/v1/audit/entries", officer, "no-store"),
+        ("/v1/scores/unknown", shared.token(), "no-store"),
+        ("/v1/log/checkpoint", {}, "no-cache"),
+    ):
+        assert shared.http.get(path, headers=headers).headers.get_list("cache-control") == [kept], path
