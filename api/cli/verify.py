@@ -50,10 +50,12 @@ def run_verification(file: Path, *, trust_path: Path, rpc_url: str | None, as_js
         if as_json:
             print_json({"verified": False, "reason": str(refused)})
         raise CommandFailed(f"NOT VERIFIED: {refused}", exit_code=FAILED) from None
-    valid_until = datetime.fromisoformat(json.loads(data)["valid_until"])
-    unseen = _list_unseen(verified, expired=valid_until < datetime.now(UTC), asked_chain=rpc_url is not None)
+    valid_until = json.loads(data)["valid_until"]
+    expired = datetime.fromisoformat(valid_until) <= datetime.now(UTC)
+    unseen = _list_unseen(verified, expired=expired, asked_chain=rpc_url is not None)
     if as_json:
-        print_json({"verified": True, "checks": checks, "not_checked": unseen, **_summary(verified)})
+        validity = {"valid_until": valid_until, "expired": expired}
+        print_json({"verified": True, **validity, "checks": checks, "not_checked": unseen, **_summary(verified)})
     else:
         print_report(verified, checks, unseen)
 

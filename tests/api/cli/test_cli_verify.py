@@ -49,6 +49,7 @@ def test_json_is_one_document_with_the_score(credence: Credence, made: Any) -> N
     assert ran.code == 0
     assert ran.json["verified"] is True
     assert ran.json["score"]["points"] == json.loads(made.document)["points"]
+    assert (ran.json["valid_until"], ran.json["expired"]) == (json.loads(made.document)["valid_until"], True)
     assert len(ran.json["checks"]) == 6
 
 
