@@ -62,15 +62,16 @@ def run_demo(*, as_json: bool) -> None:
     signal.signal(signal.SIGTERM, _leave)
     steps = Steps(quiet=as_json)
     steps.say("Everything here is SYNTHETIC: no figure comes from a real person or institution.\n")
-    status_port = free_port()
-    environment = _environment(load_settings(), status_port)
-    settings = load_settings({**os.environ, **environment})
+    settings = load_settings()
     folder = settings.var / "demo"
     document_path, trust_path = folder / "score.json", settings.var / "trust.json"
 
     with steps.step("train under differential privacy, or find the model of the same training"):
         trained, account = _train(settings)
-    environment["CREDENCE_MODEL"] = str(trained.directory)
+    # Only now: a port that is free may be another's when the training is done.
+    status_port = free_port()
+    environment = _environment(settings, status_port) | {"CREDENCE_MODEL": str(trained.directory)}
+    settings = load_settings({**os.environ, **environment})
     with steps.step("migrate; make two clients; make the institutions' keys and trust them"):
         origin = f"http://127.0.0.1:{status_port}"
         institutions = load_institutions(folder / "institutions", origin)
