@@ -5,6 +5,7 @@ Every setting is an environment variable ``CREDENCE_<NAME>`` with a default that
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from ipaddress import ip_address
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 #: Read by the tests and by the Makefile, not by the service.
 _NOT_OURS = frozenset({"CREDENCE_TEST_DATA"})
 _DATABASES = ("sqlite:///", "postgresql+psycopg://")
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 _RANGES = {"port": (1, 65_535), "chain_port": (1, 65_535), "score_valid_days": (1, 3_650)}
 
 
@@ -63,6 +65,8 @@ class Settings:
                 raise SettingsError(f"CREDENCE_{url.upper()} must begin with {' or '.join(_DATABASES)}.")
         if self.keystore_url == self.database_url:
             raise SettingsError("CREDENCE_KEYSTORE_URL must name another database than CREDENCE_DATABASE_URL.")
+        if self.anchor_contract and not _ADDRESS.fullmatch(self.anchor_contract):
+            raise SettingsError("CREDENCE_ANCHOR_CONTRACT must be an address: 0x and 40 hexadecimal digits.")
         if self.model == Path():
             set_default(self, "model", self.var / "models" / "default")
         for each in fields(self):

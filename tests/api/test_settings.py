@@ -69,6 +69,13 @@ def test_a_number_that_could_not_work_is_refused(name, values):
             load_settings({name: value})
 
 
+@pytest.mark.parametrize("address", ["0x", "5FbDB2315678afecb367f032d93F642f64180aa3", "0x" + "g" * 40, "anchor.eth"])
+def test_a_contract_without_an_address_is_refused(address):
+    assert Settings(anchor_contract="0x5FbDB2315678afecb367f032d93F642f64180aa3").anchor_contract
+    with pytest.raises(SettingsError, match="CREDENCE_ANCHOR_CONTRACT"):
+        Settings(anchor_contract=address)
+
+
 @pytest.mark.parametrize(
     "url", ["postgres://u:hunter2@h/d", "postgresql://u:hunter2@h/d", "mysql://u:hunter2@h/d", "/x"]
 )
