@@ -26,7 +26,7 @@ from identity.openid4vp import (
     parse_authorization_response,
     request_link,
 )
-from identity.presentation import Expired, PresentationRequest, Requested, Retrieved, Submitted
+from identity.presentation import Expired, PresentationRequest, Requested, Retrieved, Submitted, retrieve
 from scoring.errors import ScoringError
 
 router = APIRouter(prefix="/v1/presentation-requests", tags=["presentation requests"], route_class=StrictRoute)
@@ -279,6 +279,7 @@ def _take_answer(service: Service, request_id: str, form: dict[str, str], *, pos
     answer = parse_authorization_response(form)
     stored.request.verify_session(state=answer.state, response_uri=posted_to)
     if isinstance(answer, AuthorizationErrorResponse):
+        retrieve(stored.state, now_ms)  # raises where there is nothing left to decline
         record_refusal(service.rooms, stored, "wallet_declined", now_ms)
         service.metrics.presentations.labels("wallet_declined").inc()
         return

@@ -74,6 +74,17 @@ def test_a_wallet_may_decline_and_the_lender_hears_of_it(shared, holder):
     assert shared.post_response(request, shared.vp_token(request, holder)).status_code == 200
 
 
+def test_what_is_answered_or_over_cannot_be_declined(harness, holder):
+    answered, over = harness.ask(), harness.ask()
+    assert harness.post_response(answered, harness.vp_token(answered, holder)).status_code == 200
+    refused = harness.post_response(answered, None, error="access_denied")
+    assert (refused.status_code, refused.json()["code"]) == (409, "nonce_used")
+    harness.clock.now_ms += 600_000
+    refused = harness.post_response(over, None, error="access_denied")
+    assert (refused.status_code, refused.json()["code"]) == (409, "request_expired")
+    assert {harness.poll(each)["refusals"] for each in (answered, over)} == {0}
+
+
 @pytest.mark.parametrize(
     ("fields", "code"),
     [
