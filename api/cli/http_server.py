@@ -13,6 +13,8 @@ KEEP_ALIVE_S = 15
 SHUTDOWN_S = 20
 MAX_CONNECTIONS = 1024
 MAX_HEAD_BYTES = 16 * 1024
+#: Head, body and trailers together; the body's own limit is answered for, this one is not.
+MAX_REQUEST_BYTES = 1024 * 1024
 RECEIVE_TIMEOUT_S = 10.0
 
 
@@ -21,13 +23,13 @@ class HeadTooLarge(Exception):
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Closes a connection that does not finish a request in time, or whose headers do not end.
+    """Closes a connection that does not finish a request in time, or whose headers or trailers do not end.
 
     The server's own limits do neither with this parser: a connection that says nothing, or a header without end, would
     be held for ever.
     """
 
-    _head_bytes = 0
+    _unfinished_bytes = 0
     _in_head = False
     _deadline: TimerHandle | None = None
 
@@ -42,17 +44,20 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read on, unless it is of headers that should have ended."""
+        """Read on, unless it is of a request that should have ended."""
         super().data_received(data)
-        if self._in_head and not self.transport.is_closing():
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self.send_400_response("Invalid HTTP request received.")
+        if self._deadline is None or self.transport.is_closing():
+            return
+        self._unfinished_bytes += len(data)
+        if self._in_head and self._unfinished_bytes > MAX_HEAD_BYTES:
+            self.send_400_response("Invalid HTTP request received.")
+        elif self._unfinished_bytes > MAX_REQUEST_BYTES:
+            self.transport.close()
 
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
-        self._in_head, self._head_bytes = True, 0
+        self._in_head, self._unfinished_bytes = True, 0
         self._expect_request()
 
     def on_headers_complete(self) -> None:

@@ -5,6 +5,7 @@ import json
 import logging
 import socket
 import time
+from contextlib import suppress
 from typing import Any
 
 import jsonschema_rs
@@ -361,3 +362,13 @@ def test_a_head_larger_than_any_is_refused_before_it_is_whole(served, head):
             return  # refused while we were still sending
         answer = _read_to_the_end(connection)
     assert answer.startswith(b"HTTP/1.1 400") or not answer
+
+
+def test_a_trailer_without_end_is_not_collected(served, monkeypatch):
+    monkeypatch.setattr(http_server, "RECEIVE_TIMEOUT_S", 600.0)
+    head = (
+        b"POST /v1/scores HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    with _connect(served) as connection, suppress(BrokenPipeError, ConnectionResetError):
+        connection.sendall(head + b"1\r\n{\r\n0\r\nX: " + b"a" * 20_000_000)
+        _read_to_the_end(connection)  # that it returns is what is tested
