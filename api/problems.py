@@ -155,6 +155,12 @@ _STATUSES: dict[int, Sequence[type[Exception]]] = {
 STATUS_OF: dict[type[Exception], int] = {leaf: status for status, leaves in _STATUSES.items() for leaf in leaves}
 INTERNAL = Problem(status=500, code="internal_error", detail="Something failed on our side; it has been recorded.")
 _RETRY_AFTER_S = 5
+OVERLOADED = Problem(
+    status=503,
+    code="overloaded",
+    detail="More is asked at once than can be served. Try again.",
+    retry_after_s=_RETRY_AFTER_S,
+)
 
 
 def problem_of(error: Exception) -> Problem:

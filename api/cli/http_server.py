@@ -7,7 +7,11 @@ from typing import cast
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from api.http.errors import problem_response
+from api.problems import OVERLOADED
 
 KEEP_ALIVE_S = 15
 SHUTDOWN_S = 20
@@ -26,7 +30,7 @@ class BoundedProtocol(HttpToolsProtocol):
     """Closes a connection that does not finish a request in time, or whose headers or trailers do not end.
 
     The server's own limits do neither with this parser: a connection that says nothing, or a header without end, would
-    be held for ever.
+    be held for ever. What is too much at once is answered as any problem is, and not in the server's own words.
     """
 
     _unfinished_bytes = 0
@@ -65,6 +69,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head = False
         if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD_BYTES:
             raise HeadTooLarge
+        crowded = max(len(self.connections), len(self.tasks)) > MAX_CONNECTIONS
+        self.app = _answer_overloaded if crowded else self.config.loaded_app
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -82,6 +88,12 @@ class BoundedProtocol(HttpToolsProtocol):
             self._deadline = None
 
 
+async def _answer_overloaded(scope: Scope, receive: Receive, send: Send) -> None:
+    response = problem_response(OVERLOADED)
+    response.headers["Connection"] = "close"
+    await response(scope, receive, send)
+
+
 def http_server(app: FastAPI) -> uvicorn.Server:
     """The server of an application, to be run on a socket that is bound already."""
     return uvicorn.Server(
@@ -97,6 +109,5 @@ def http_server(app: FastAPI) -> uvicorn.Server:
             proxy_headers=False,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=SHUTDOWN_S,
-            limit_concurrency=MAX_CONNECTIONS,
         )
     )

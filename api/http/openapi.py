@@ -13,7 +13,7 @@ from fastapi.openapi.utils import get_openapi
 
 from api.http import audit, auth, log, operations, registry, requests, scores
 from api.http.errors import MEDIA_TYPE, ProblemDocument
-from api.problems import STATUS_OF
+from api.problems import OVERLOADED, STATUS_OF
 
 VERSION = "0.1.0"
 _DESCRIPTION = """Private, explainable credit scores from verifiable credentials.
@@ -81,7 +81,12 @@ _PROBLEMS = {
     )),
 }  # fmt: skip
 #: Codes that no error class of a room carries.
-_OTHER_CODES = {405: {"method_not_allowed"}, 415: {"unsupported_media_type"}, 422: {"invalid_request"}}
+_OTHER_CODES = {
+    405: {"method_not_allowed"},
+    415: {"unsupported_media_type"},
+    422: {"invalid_request"},
+    503: {OVERLOADED.code},
+}
 
 router = APIRouter(prefix="/v1", tags=["operations"])
 

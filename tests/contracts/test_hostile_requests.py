@@ -372,3 +372,15 @@ def test_a_trailer_without_end_is_not_collected(served, monkeypatch):
     with _connect(served) as connection, suppress(BrokenPipeError, ConnectionResetError):
         connection.sendall(head + b"1\r\n{\r\n0\r\nX: " + b"a" * 20_000_000)
         _read_to_the_end(connection)  # that it returns is what is tested
+
+
+def test_more_than_can_be_served_at_once_is_a_problem_that_says_when_to_come_back(send, problem, monkeypatch):
+    assert send("GET", "/v1/healthz")[0] == 200
+    monkeypatch.setattr(http_server, "MAX_CONNECTIONS", 0)
+    status, headers, content = send("GET", "/v1/healthz")
+    problem.validate(json.loads(content))
+    assert (status, json.loads(content)["code"]) == (503, "overloaded")
+    assert (headers["content-type"], headers["connection"]) == ("application/problem+json", "close")
+    assert int(headers["retry-after"]) > 0
+    monkeypatch.undo()
+    assert send("GET", "/v1/healthz")[0] == 200
