@@ -87,7 +87,10 @@ def create_app(settings: Settings, clock: Callable[[], int] = now_ms) -> FastAPI
             statuses=StatusChecker(GuardedFetcher(allow_http_origins=settings.allow_http_origins)),
             types=load_credential_types(),
         ),
-        artifact=load_artifact(settings.model),
+        artifact=load_artifact(
+            settings.model,
+            expected_digest=bytes.fromhex(settings.model_sha256) if settings.model_sha256 else None,
+        ),
         attest_key=keyring.active("attest").signing_key,
         tenants=tenants,
         requests=requests_store,

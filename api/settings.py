@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 _NOT_OURS = frozenset({"CREDENCE_TEST_DATA"})
 _DATABASES = ("sqlite:///", "postgresql+psycopg://")
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _RANGES = {"port": (1, 65_535), "chain_port": (1, 65_535), "score_valid_days": (1, 3_650)}
 
 
@@ -34,6 +35,7 @@ class Settings:
     database_url: str = field(default="", repr=False, metadata={"help": "SQLAlchemy URL of the database"})
     keystore_url: str = field(default="", repr=False, metadata={"help": "SQLAlchemy URL of the subject-key store"})
     model: Path = field(default=Path(), metadata={"help": "folder of the model artifact to score with"})
+    model_sha256: str = field(default="", metadata={"help": "digest that the artifact must have, in hex; else any"})
     log_origin: str = field(default="credence.invalid/log", metadata={"help": "origin line of the log's checkpoints"})
     rpc_url: str = field(default="", repr=False, metadata={"help": "EVM JSON-RPC URL; empty means the embedded anvil"})
     chain_port: int = field(default=8701, metadata={"help": "port of the embedded anvil"})
@@ -67,6 +69,8 @@ class Settings:
             raise SettingsError("CREDENCE_KEYSTORE_URL must name another database than CREDENCE_DATABASE_URL.")
         if self.anchor_contract and not _ADDRESS.fullmatch(self.anchor_contract):
             raise SettingsError("CREDENCE_ANCHOR_CONTRACT must be an address: 0x and 40 hexadecimal digits.")
+        if self.model_sha256 and not _SHA256.fullmatch(self.model_sha256):
+            raise SettingsError("CREDENCE_MODEL_SHA256 must be 64 hexadecimal digits in lower case.")
         if self.model == Path():
             set_default(self, "model", self.var / "models" / "default")
         for each in fields(self):

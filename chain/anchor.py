@@ -6,7 +6,10 @@ from hashlib import sha256
 from typing import Any
 
 from eth_typing import HexStr
+from hexbytes import HexBytes
 from web3 import Web3
+from web3.exceptions import TransactionIndexingInProgress, TransactionNotFound
+from web3.logs import DISCARD
 from web3.types import BlockIdentifier
 
 from chain.contract import load_contract
@@ -68,6 +71,21 @@ class AnchorReader(Node):
         """The log's checkpoint of `size` leaves as of `block`, or None; raises as `load_latest_anchor` does."""
         root, time_s = self._call("anchorAt", [self.log_id, size], block) or (b"", 0)
         return AnchoredCheckpoint(size=size, root=root, time_s=time_s) if time_s else None
+
+    def check_anchored_by(self, transaction_hash: bytes, *, size: int, root: bytes) -> bool:
+        """Whether this very transaction, mined, wrote the checkpoint (`size`, `root`) under the log."""
+        with translate_node_errors():
+            try:
+                receipt = self._web3.eth.get_transaction_receipt(HexBytes(transaction_hash))
+            except (TransactionNotFound, TransactionIndexingInProgress):
+                return False
+            events = self._contract.events["Anchored"]().process_receipt(receipt, errors=DISCARD)
+            return any(
+                event["address"] == self.contract_address
+                and (bytes(event["args"]["logId"]), event["args"]["size"], bytes(event["args"]["root"]))
+                == (self.log_id, size, root)
+                for event in events
+            )
 
     def load_admin(self) -> str | None:
         """The address of the log's admin, or None where the log was never created."""

@@ -88,7 +88,10 @@ def trust_issuer(*, did: str, type_name: str, tenant: str, as_json: bool) -> Non
 def list_issuers(*, tenant: str, as_json: bool) -> None:
     """Print whom a tenant trusts for what."""
     tenants = open_tenants(load_settings())
-    trusted = tenants.load_trusted_issuers(tenants.load_or_append_tenant(tenant, now_ms())).issuers
+    tenant_id = tenants.load_tenant_id(tenant)
+    if tenant_id is None:
+        raise CommandFailed("There is no tenant of that name.")
+    trusted = tenants.load_trusted_issuers(tenant_id).issuers
     if as_json:
         listed = [
             {

@@ -48,15 +48,15 @@ def format_epsilon(epsilon_micro: int) -> str:
     return f"{epsilon_micro / 1_000_000:.6f}".rstrip("0").rstrip(".")
 
 
-def read_file(path: Path, *, max_bytes: int) -> bytes:
-    """The content of a file; raises `CommandFailed` where it cannot be read or is larger than it may be."""
+def read_file(path: Path, *, max_bytes: int, too_large: int = USAGE) -> bytes:
+    """The content of a file; raises `CommandFailed` where it cannot be read, or is larger with `too_large` for code."""
     try:
         with path.open("rb") as file:
             data = file.read(max_bytes + 1)
     except OSError as error:
         raise CommandFailed(f"{path} cannot be read: {error.strerror}.", exit_code=USAGE) from None
     if len(data) > max_bytes:
-        raise CommandFailed(f"{path} is larger than {max_bytes} bytes.", exit_code=USAGE)
+        raise CommandFailed(f"{path} is larger than {max_bytes} bytes.", exit_code=too_large)
     return data
 
 

@@ -30,14 +30,14 @@ _ANCHOR_CHECK = "The anchor names that checkpoint, on a contract and log id that
 _CHAIN_CHECKS = (
     "The node serves the chain that the anchor names, and the contract there is CheckpointAnchor",
     "The contract holds this size and this root under this log id",
-    "The transaction succeeded, in the stated block, and that block is canonical",
+    "The transaction succeeded in the stated block, that block is canonical, and it anchored this checkpoint",
 )
 
 
 def run_verification(file: Path, *, trust_path: Path, rpc_url: str | None, as_json: bool) -> None:
     """Verify a file and say so, check by check; raises `CommandFailed` where it is not verified."""
     trust = _load_trust(trust_path)
-    data = read_file(file, max_bytes=MAX_DOCUMENT_BYTES)
+    data = read_file(file, max_bytes=MAX_DOCUMENT_BYTES, too_large=FAILED)
     checks = list(OFFLINE_CHECKS)
     try:
         verified = verify_document(data, trust)
@@ -122,6 +122,8 @@ def _verify_on_chain(verified: VerifiedScoreDocument, rpc_url: str) -> None:
             anchor.block_number, anchor.block_hash
         ):
             raise CommandFailed("The transaction is not in the stated block of the canonical chain.")
+        if not reader.check_anchored_by(anchor.transaction, size=anchor.size, root=verified.checkpoint.root):
+            raise CommandFailed("The transaction is not the one that anchored the checkpoint.")
     except (ChainUnavailable, ChainRefused):
         raise CommandFailed("The RPC endpoint cannot be reached or does not answer as an Ethereum node.") from None
     except WrongChain:

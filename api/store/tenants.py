@@ -67,7 +67,7 @@ class TenantStore:
 
     def load_or_append_tenant(self, name: str, now_ms: int) -> str:
         """The id of the tenant of that name, made on first mention."""
-        found = self._load_tenant_id(name)
+        found = self.load_tenant_id(name)
         if found is not None:
             return found
         tenant_id = "ten_" + secrets.token_hex(8)
@@ -81,12 +81,13 @@ class TenantStore:
                     insert(tenants).values(id=tenant_id, name=name, log_ref=log_ref, next_seq=0, created_at_ms=now_ms)
                 )
         except IntegrityError:
-            found = self._load_tenant_id(name)
+            found = self.load_tenant_id(name)
             assert found is not None
             return found
         return tenant_id
 
-    def _load_tenant_id(self, name: str) -> str | None:
+    def load_tenant_id(self, name: str) -> str | None:
+        """The id of the tenant of that name, None where there is none."""
         with read_transaction(self._engine) as transaction:
             return transaction.execute(select(tenants.c.id).where(tenants.c.name == name)).scalar_one_or_none()
 

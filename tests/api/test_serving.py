@@ -2,7 +2,15 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+
+import pytest
+
+from api.app import create_app
+from api.settings import Settings
+from scoring.artifact import load_artifact
+from scoring.errors import ArtifactAltered
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -37,6 +45,13 @@ with harness.running_service(settings) as running:
 assert not HEAVY & {name.partition(".")[0] for name in sys.modules}
 print(score["outcome"], score["points"])
 """
+
+
+def test_a_model_of_another_digest_than_the_settings_name_is_not_served(model, tmp_path):
+    settings = Settings(var=tmp_path, model=model, model_sha256=load_artifact(model).digest.hex())
+    assert create_app(settings).state.service.rooms.artifact.digest.hex() == settings.model_sha256
+    with pytest.raises(ArtifactAltered):
+        create_app(replace(settings, model_sha256="00" * 32))
 
 
 def test_a_service_scores_where_no_training_library_can_be_imported(model, tmp_path):

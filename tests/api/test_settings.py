@@ -76,6 +76,13 @@ def test_a_contract_without_an_address_is_refused(address):
         Settings(anchor_contract=address)
 
 
+@pytest.mark.parametrize("digest", ["0" * 63, "0" * 65, "F" * 64, "g" * 64])
+def test_a_digest_that_is_none_is_refused(digest):
+    assert Settings(model_sha256="0f" * 32).model_sha256
+    with pytest.raises(SettingsError, match="CREDENCE_MODEL_SHA256"):
+        Settings(model_sha256=digest)
+
+
 @pytest.mark.parametrize(
     "url", ["postgres://u:hunter2@h/d", "postgresql://u:hunter2@h/d", "mysql://u:hunter2@h/d", "/x"]
 )

@@ -315,6 +315,20 @@ def test_a_checkpoint_is_anchored_and_read(client: AnchorClient) -> None:
         client.load_latest_anchor(block=head.number + 1000)
 
 
+def test_a_transaction_is_known_by_what_it_anchored(anvil: Anvil, contract_address: str, client: AnchorClient) -> None:
+    transaction, _ = mine(client, 5)
+    assert client.check_anchored_by(transaction.hash, size=5, root=ROOT)
+    other, _ = mine(client, 6)
+    for hash_, size, root in (
+        (transaction.hash, 6, ROOT),
+        (transaction.hash, 5, OTHER_ROOT),
+        (other.hash, 5, ROOT),
+        (bytes(32), 5, ROOT),
+    ):
+        assert not client.check_anchored_by(hash_, size=size, root=root)
+    assert not new_client(anvil, contract_address).check_anchored_by(transaction.hash, size=5, root=ROOT)
+
+
 def test_gas_of_an_anchor(anvil: Anvil, client: AnchorClient) -> None:
     def gas_used(transaction: SignedTransaction) -> int:
         receipt = anvil.request("eth_getTransactionReceipt", ["0x" + transaction.hash.hex()])

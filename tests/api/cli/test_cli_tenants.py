@@ -55,8 +55,15 @@ def test_issuers_are_trusted_for_one_type_and_one_tenant(credence: Credence) -> 
         (did, "urn:credence:airtime:1"),
         (did, "urn:credence:remittance:1"),
     ]
+    assert credence("clients", "add", "till", "--scope", "lender").code == 0
     assert credence("issuers", "list", "--json").json["issuers"] == []
     assert did in credence("issuers", "list", "--tenant", "bank").out
+
+
+def test_listing_makes_no_tenant(credence: Credence) -> None:
+    for _ in range(2):
+        ran = credence("issuers", "list", "--tenant", "bnak")
+        assert (ran.code, ran.out, ran.err.count("\n")) == (1, "", 1)
 
 
 def test_an_issuer_that_does_not_resolve_or_an_unknown_type_is_refused(credence: Credence) -> None:

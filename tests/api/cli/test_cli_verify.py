@@ -61,7 +61,7 @@ def test_any_altered_byte_exits_1(credence: Credence, made: Any, tmp_path: Path)
         (tmp_path / "altered.json").write_bytes(altered)
         ran = credence("verify", "altered.json")
         assert (ran.code, "NOT VERIFIED" in ran.err, ran.out) == (1, True, ""), f"byte {position}"
-    for other in (made.document[:-1], made.document + b"\n", b"", b"[]", b"\xff"):
+    for other in (made.document[:-1], made.document + b"\n", b"", b"[]", b"\xff", made.document * 100):
         (tmp_path / "altered.json").write_bytes(other)
         assert credence("verify", "altered.json").code == 1
 
@@ -199,6 +199,21 @@ def test_rpc_finds_a_false_statement_about_a_true_anchor(
     ran = credence("verify", "score.json", "--trust", "trust.json", "--rpc", anvil.rpc_url)
     assert ran.code == 1
     assert complaint in ran.err
+
+
+def test_a_transaction_that_did_something_else_is_not_the_anchor(
+    credence: Credence, make_document: MakeDocument, anvil: Anvil, tmp_path: Path
+) -> None:
+    def anchor_and_name_another(checkpoint: Checkpoint) -> AnchorStatement:
+        other = anchor_on(anvil)(replace(checkpoint, root=bytes(32)))
+        return replace(other, log_id=anchor_on(anvil)(checkpoint).log_id)
+
+    anchored = make_document(anchor_of=anchor_and_name_another)
+    (tmp_path / "trust.json").write_bytes(anchored.issuer.trust)
+    (tmp_path / "score.json").write_bytes(anchored.document)
+    ran = credence("verify", "score.json", "--trust", "trust.json", "--rpc", anvil.rpc_url)
+    assert ran.code == 1
+    assert "not the one" in ran.err
 
 
 def test_a_checkpoint_that_the_contract_does_not_hold_exits_1(
