@@ -14,7 +14,6 @@ import itertools
 import json
 import multiprocessing
 import random
-import socket
 import statistics
 import sys
 import tempfile
@@ -30,6 +29,7 @@ from sqlalchemy import Engine, create_engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.app import create_app
+from api.cli.local_service import free_port
 from api.clock import now_ms
 from api.keystore import load_or_create_keyring
 from api.settings import Settings
@@ -340,13 +340,6 @@ def write_model(directory: Path) -> None:
     )
     card = ModelCard(name="handwritten", created_at_ms=1, data_kind="synthetic", population="nobody", privacy=privacy)
     write_artifact(directory, scorecard=Scorecard(schema=schema, tables=tables, offset=560), card=card)
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def main() -> int:

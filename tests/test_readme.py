@@ -3,29 +3,24 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from api.cli.local_service import free_port
+
 ROOT = Path(__file__).resolve().parents[1]
 PORT_OF_THE_TOUR = "8700"
-
-
-def free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
 
 
 @pytest.mark.slow
 def test_the_demo_and_then_every_command_of_the_tour_do_what_the_readme_says(tmp_path: Path) -> None:
     for shared in (".venv", "docs"):
         (tmp_path / shared).symlink_to(ROOT / shared)
-    port = free_port()
+    port = str(free_port())
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CREDENCE_")}
-    environment |= {"CREDENCE_PORT": port, "CREDENCE_CHAIN_PORT": free_port()}
+    environment |= {"CREDENCE_PORT": port, "CREDENCE_CHAIN_PORT": str(free_port())}
 
     demo = subprocess.run(
         [ROOT / ".venv/bin/credence", "demo"],

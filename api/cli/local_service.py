@@ -1,6 +1,8 @@
 """A `credence serve` process of our own on loopback."""
 
+import itertools
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -18,18 +20,23 @@ START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
 _POLL_S = 0.05
 
+# Each is given out once, and none is one that the system gives to outgoing connections: between our look and the start
+# of the server that it is for, nobody else comes by it.
+_PORTS = itertools.cycle(random.sample(range(20_000, 32_000), 12_000))
+_MOST_TRIES = 100
+
 
 def free_port(preferred: int = 0) -> int:
     """A port of 127.0.0.1 that nobody listens on: the preferred one where it is free."""
-    for port in (preferred, 0):
+    tried = itertools.islice(_PORTS, _MOST_TRIES)
+    for port in itertools.chain([preferred], tried) if preferred else tried:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            number: int = probe.getsockname()[1]
-            return number
+            return port
     raise CommandFailed("No port of 127.0.0.1 is free.")
 
 

@@ -1,7 +1,6 @@
 """What the tests of the log share: a log in memory whose store is a dict of tile rows, as the SQL store's are."""
 
 import importlib.util
-import socket
 import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from types import ModuleType
 
 import pytest
 
+from api.cli import local_service
 from chain.anvil import find_anvil
 from chain.checkpoint import Checkpoint, sign_checkpoint
 from chain.errors import AnvilMissing
@@ -96,10 +96,4 @@ def anvil_binary(pytestconfig: pytest.Config) -> Path:
 
 @pytest.fixture(scope="session")
 def free_port() -> Callable[[], int]:
-    def port() -> int:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            number: int = probe.getsockname()[1]
-            return number
-
-    return port
+    return local_service.free_port

@@ -17,19 +17,13 @@ from typing import Any
 import httpx
 import pytest
 
+from api.cli.local_service import free_port
 from api.cli.serve import configure_logging
 from chain.anvil import find_anvil
 from chain.errors import AnvilMissing
 
 ROOT = Path(__file__).resolve().parents[3]
 Credence = Callable[..., Any]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        number: int = probe.getsockname()[1]
-        return number
 
 
 def answers(url: str) -> bool:

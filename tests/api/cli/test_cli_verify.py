@@ -1,9 +1,9 @@
 """credence verify: a good file verifies with nothing but keys, and any other exits 1."""
 
 import json
-import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from api.cli.local_service import free_port
 from api.score_document import AnchorStatement
 from chain.anchor import AnchorClient, create_log, deploy_contract
 from chain.anvil import Anvil, find_anvil
@@ -120,10 +121,7 @@ def anvil(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Anvil]:
         binary = find_anvil(ROOT)
     except AnvilMissing as missing:
         pytest.skip(str(missing))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with Anvil(binary=binary, state_directory=tmp_path_factory.mktemp("chain"), port=port) as running:
+    with Anvil(binary=binary, state_directory=tmp_path_factory.mktemp("chain"), port=free_port()) as running:
         running.fund(parse_account_key(KEY).address)
         yield running
 
@@ -145,8 +143,10 @@ def anchor_on(anvil: Anvil) -> Callable[[Checkpoint], AnchorStatement]:
             size=checkpoint.size, root=checkpoint.root, nonce=client.load_next_nonce(), fees=client.suggest_fees()
         )
         client.submit_transaction(transaction.raw)
-        receipt = client.load_receipt(transaction.hash)
-        assert receipt is not None
+        deadline = time.monotonic() + 30
+        while (receipt := client.load_receipt(transaction.hash)) is None:  # anvil answers before it mines
+            assert time.monotonic() < deadline, "it was not mined"
+            time.sleep(0.01)
         return AnchorStatement(
             chain_id=31337,
             contract=contract,

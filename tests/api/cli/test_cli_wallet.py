@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import httpx
 import pytest
 
 from api.cli.lender import ApiClient
-from api.cli.local_service import running_service
+from api.cli.local_service import free_port, running_service
 from api.cli.tenants import open_tenants
 from api.clock import now_ms
 from api.settings import load_settings
@@ -65,9 +64,7 @@ class Lender:
 
 @pytest.fixture(scope="module")
 def lender(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lender]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     var = tmp_path_factory.mktemp("service")
     environment = {"CREDENCE_VAR": str(var), "CREDENCE_MODEL": str(model), "CREDENCE_PORT": str(port)}
     # A chain that nobody answers for: scores are issued all the same.
