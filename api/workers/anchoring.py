@@ -5,6 +5,7 @@ the chain proves, and sends at most one new transaction. It holds nothing in mem
 any instruction and run again, here or in another process, and it never sends anything before asking the chain.
 """
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -62,7 +63,10 @@ def anchor_step(rooms: AnchorRooms, lease: Lease, now_ms: int) -> None:
     # The nonce is read before the receipts: one that was taken by then, and by none of ours, was taken by others.
     head, next_nonce = client.check_chain(), client.load_next_nonce()
     for anchor in rooms.anchors.load_unsettled():
-        _settle(rooms, client, lease, anchor, head=head, now_ms=now_ms)
+        if anchor.state == "finalized":
+            _settle_finalized(rooms, client, lease, anchor, head=head, now_ms=now_ms)
+        else:
+            _settle(rooms, client, lease, anchor, head=head, now_ms=now_ms)
     _give_up_replaced(rooms, client, lease, head=head, next_nonce=next_nonce)
     anchored = client.load_latest_anchor()
     if anchored is not None:
@@ -94,20 +98,19 @@ def _open_client(rooms: AnchorRooms, lease: Lease) -> AnchorClient:
     client = rooms.client_for(target)
     if not client.check_canonical(0, target.genesis_hash):
         raise OtherChain
-    if not _may_publish(client):
-        # A chain that lost its last blocks may have lost contract and log with them. Both have the addresses that
-        # they had, so that making them again brings back what every document names.
-        if rooms.open_target() != target:
-            raise OtherChain
-        if not _may_publish(client):
-            raise NotAPublisher
+    # A chain that lost its last blocks may have lost contract and log with them. Both have the addresses that they had,
+    # so that making them again brings back what every document names.
+    if not _log_exists(client) and rooms.open_target() != target:
+        raise OtherChain
+    if not client.check_publisher(client.publisher):
+        raise NotAPublisher
     return client
 
 
-def _may_publish(client: AnchorClient) -> bool:
-    """Whether contract and log are there and let us write; a call of an address without code would do nothing."""
+def _log_exists(client: AnchorClient) -> bool:
+    """Whether contract and log are there; a call of an address without code would do nothing."""
     try:
-        return client.check_publisher(client.publisher)
+        return client.load_admin() is not None
     except ContractMissing:
         return False
 
@@ -121,16 +124,28 @@ def _settle(
         state = _state_of(receipt, head, rooms.policy.confirmations)
         if (state, receipt.block_hash) != (anchor.state, anchor.block_hash):
             rooms.anchors.move(lease, anchor, state, block_number=receipt.block_number, block_hash=receipt.block_hash)
-    elif anchor.state == "mined":
+    elif anchor.state in ANCHORED:
         # Its block is no longer canonical; the wait for a higher fee starts anew.
         rooms.anchors.move(lease, anchor, "sent", sent_at_ms=now_ms)
-    elif anchor.state == "finalized":
-        # The chain lost what was final: everything goes back that is not there any more. An account's transactions
-        # are mined in the order of their nonces, so all that came before one that is still there are there too.
-        for each in rooms.anchors.load_finalized():
-            if client.load_receipt(each.hash) is not None:
-                break
-            rooms.anchors.move(lease, each, "sent", sent_at_ms=now_ms)
+
+
+def _settle_finalized(
+    rooms: AnchorRooms, client: AnchorClient, lease: Lease, newest: StoredAnchor, *, head: ChainHead, now_ms: int
+) -> None:
+    """Where the chain undid what was final, move all that is not in its block any more."""
+    if _stands(client, newest):
+        return
+    # An account's transactions are mined in the order of their nonces, so all before one that stands stand too.
+    undone = list(itertools.takewhile(lambda each: not _stands(client, each), rooms.anchors.load_finalized()))
+    # The newest last: after a crash in between it is still the one that tells of the others.
+    for each in reversed(undone):
+        _settle(rooms, client, lease, each, head=head, now_ms=now_ms)
+
+
+def _stands(client: AnchorClient, anchor: StoredAnchor) -> bool:
+    """Whether a transaction is still in the block that it was found in."""
+    receipt = client.load_receipt(anchor.hash)
+    return receipt is not None and receipt.block_hash == anchor.block_hash
 
 
 def _state_of(receipt: Receipt, head: ChainHead, confirmations: int) -> AnchorState:
