@@ -12,7 +12,9 @@ engine = open_engine(url)
 try:
     with engine.connect().execution_options(writes=True) as connection:
         if connection.dialect.name == "postgresql":
-            # Processes that start together migrate one after the other; the lock ends with the connection.
+            # Processes that start together migrate one after the other, however long the first one takes; the lock ends
+            # with the connection.
+            connection.exec_driver_sql("SET lock_timeout = 0")
             connection.exec_driver_sql("SELECT pg_advisory_lock(hashtext('credence migrations'))")
             connection.commit()
         context.configure(

@@ -9,7 +9,7 @@ import sqlalchemy
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, event
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 
@@ -30,6 +30,9 @@ class StoreUnavailable(StoreError):
 
 #: Those of the server's thread pool, and our own.
 _MOST_THREADS = 48
+#: How long a statement waits for another transaction, and a transaction for its next statement. A host that vanished
+#: while it held the lock of the log's head would else hold up every other one until its connection is given up, hours.
+_LONGEST_WAIT_MS = 30_000
 
 
 def open_engine(url: str) -> Engine:
@@ -45,6 +48,8 @@ def open_engine(url: str) -> Engine:
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+    else:
+        event.listen(engine, "connect", _configure_postgresql)
     return engine
 
 
@@ -52,8 +57,18 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
     # The driver's own implicit BEGIN is deferred, and a deferred transaction that turns writer can fail with
     # "database is locked" whatever the timeout: so it is switched off, and `_begin_sqlite` says BEGIN itself.
     connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+    for pragma in (f"busy_timeout={_LONGEST_WAIT_MS}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _configure_postgresql(connection: Any, _record: object) -> None:
+    for name in ("lock_timeout", "idle_in_transaction_session_timeout"):
+        connection.execute(f"SET {name} = {_LONGEST_WAIT_MS}")
+    # The server's own setting may be stronger, and then stays.
+    connection.execute(
+        "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+    )
+    connection.commit()
 
 
 def _begin_sqlite(connection: Connection) -> None:
@@ -79,10 +94,10 @@ def read_transaction(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def _availability() -> Iterator[None]:
-    """Make one error of all that is the database's doing, and not the statement's: away, full, locked for long."""
+    """Make one error of all that is the database's doing, not the statement's: away, full, locked for long, demoted."""
     try:
         yield
-    except (OperationalError, InterfaceError, PoolTimeout) as error:
+    except (OperationalError, InterfaceError, InternalError, PoolTimeout) as error:
         raise StoreUnavailable from error
 
 

@@ -161,6 +161,51 @@ def test_every_connection_is_durable(engine):
                 assert transaction.exec_driver_sql(f"SHOW {name}").scalar_one() == "on"
 
 
+def test_a_server_that_does_not_wait_for_its_disk_is_made_to(databases, database):
+    if not database.startswith("postgresql"):
+        pytest.skip("SQLite has no such setting of the database's own")
+    admin = sqlalchemy.create_engine(database, isolation_level="AUTOCOMMIT")
+    for set_there, found in (("off", "on"), ("remote_write", "remote_write")):
+        with admin.connect() as connection:
+            name = connection.exec_driver_sql("SELECT current_database()").scalar_one()
+            connection.exec_driver_sql(f"ALTER DATABASE {name} SET synchronous_commit = {set_there}")
+        engine = open_engine(database)
+        with read_transaction(engine) as transaction:
+            assert transaction.exec_driver_sql("SHOW synchronous_commit").scalar_one() == found
+        engine.dispose()
+    admin.dispose()
+
+
+def test_what_holds_a_lock_and_does_not_go_on_is_waited_for_but_not_for_ever(database, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("api.store.database._LONGEST_WAIT_MS", 300)
+        hasty = open_engine(database)
+        with read_transaction(hasty):
+            pass  # connected, and to be used again
+    patient = open_engine(database)
+    lock = select(tables.tenants).with_for_update()
+    with write_transaction(patient) as transaction:
+        transaction.execute(insert(tables.tenants).values(tenant("t")))
+    with write_transaction(patient) as transaction:
+        transaction.execute(lock)
+        with pytest.raises(StoreUnavailable), write_transaction(hasty) as waiting:
+            waiting.execute(lock)
+    with write_transaction(hasty) as transaction:
+        assert len(transaction.execute(lock).all()) == 1
+    if hasty.dialect.name == "postgresql":
+
+        def vanish_and_come_back(vanished):
+            vanished.execute(lock)
+            with write_transaction(patient) as transaction:
+                transaction.execute(lock)
+            vanished.execute(lock)
+
+        with pytest.raises(StoreUnavailable), write_transaction(hasty) as transaction:
+            vanish_and_come_back(transaction)
+    hasty.dispose()
+    patient.dispose()
+
+
 def tenant(name: str) -> dict[str, object]:
     return {"id": name, "name": name, "log_ref": name, "next_seq": 0, "created_at_ms": 2**53}
 
