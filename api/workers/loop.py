@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -12,6 +13,10 @@ _TICK_S = 0.1
 #: A process that was killed holds up its jobs for this long at most. One that is only slow renews its leases.
 _LEASE_MS = 3_000
 _LONGEST_BACKOFF_MS = 5_000
+#: A step that runs for longer hangs: it keeps its lease no more, so that another process may take the job.
+_LONGEST_STEP_MS = 120_000
+#: How long a stop waits for running steps. They may be ended anywhere; only one that hangs is.
+_STOP_WAIT_S = 15.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,11 +53,12 @@ class WorkerLoop:
             thread.start()
 
     def stop(self) -> None:
-        """Finish the running steps, then end."""
+        """Finish the running steps, then end; a step that hangs ends with the process."""
         self._stop.set()
+        deadline = time.monotonic() + _STOP_WAIT_S
         for thread in self._threads:
             if thread.is_alive():
-                thread.join()
+                thread.join(max(0.0, deadline - time.monotonic()))
 
     def run_due(self, name: str) -> bool:
         """Run a step once if it is due and no other process runs it; returns whether it was run."""
@@ -77,7 +83,8 @@ class WorkerLoop:
         return True
 
     def _renew(self, lease: Lease, done: threading.Event) -> None:
-        while not done.wait(_LEASE_MS / 3000):
+        hangs_at = time.monotonic() + _LONGEST_STEP_MS / 1000
+        while not done.wait(_LEASE_MS / 3000) and time.monotonic() < hangs_at:
             try:
                 self._jobs.renew(lease, now_ms=self._clock(), lease_ms=_LEASE_MS)
             except Exception as error:  # noqa: BLE001  (not renewed is as good as lost, which the step's writes notice)

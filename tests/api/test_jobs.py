@@ -159,24 +159,43 @@ def test_a_step_that_fails_is_run_again_ever_later_and_soon_after_it_succeeds(en
     assert not loop.run_due("work")
 
 
-def test_a_long_step_keeps_its_lease(ours, theirs) -> None:
-    def clock() -> int:
-        return int(time.time() * 1000)
-
-    began, taken = threading.Event(), []
+def test_a_long_step_keeps_its_lease(engine, ours, theirs) -> None:
+    clock, taken = Clock(), []
 
     def work(_lease: Lease, _now_ms: int) -> None:
-        began.set()
-        time.sleep(4.5)  # longer than a lease
+        for _ in range(3):
+            held_until = row(engine).lease_until_ms
+            clock.now_ms = held_until - 1
+            deadline = time.monotonic() + 30
+            while row(engine).lease_until_ms == held_until:
+                assert time.monotonic() < deadline, "it was not renewed"
+                time.sleep(0.01)
+            taken.append(take(theirs, held_until))
 
-    running = threading.Thread(target=loop_of(ours, clock, work=work).run_due, args=["work"])
-    running.start()
-    began.wait()
-    while running.is_alive():
-        taken.append(theirs.lease("work", now_ms=clock(), lease_ms=3_000, longest_wait_ms=1_000))
-        time.sleep(0.2)
-    assert len(taken) > 10
-    assert not any(taken[:-1])
+    assert loop_of(ours, clock, work=work).run_due("work")
+    assert taken == [None] * 3
+
+
+def test_a_step_that_hangs_loses_its_lease_and_holds_up_no_stop(engine, ours, theirs, monkeypatch) -> None:
+    monkeypatch.setattr("api.workers.loop._LONGEST_STEP_MS", 0)
+    monkeypatch.setattr("api.workers.loop._STOP_WAIT_S", 0.5)
+    hung, began = threading.Event(), threading.Event()
+
+    def hang(_lease: Lease, _now_ms: int) -> None:
+        began.set()
+        hung.wait(60)
+
+    loop = loop_of(ours, Clock(), work=hang)
+    loop.start()
+    assert began.wait(30)
+    held_until = row(engine).lease_until_ms
+    loop.stop()
+    (worker,) = loop._threads
+    assert worker.is_alive()
+    time.sleep(1.5)  # longer than from one renewal to the next
+    assert take(theirs, held_until) is not None
+    hung.set()
+    worker.join()
 
 
 def test_a_step_that_hangs_holds_up_no_other(ours) -> None:
@@ -184,12 +203,12 @@ def test_a_step_that_hangs_holds_up_no_other(ours) -> None:
     loop = loop_of(
         ours,
         lambda: int(time.time() * 1000),
-        hang=lambda _lease, _now_ms: hung.wait(20),
+        hang=lambda _lease, _now_ms: hung.wait(60),
         checkpoint=lambda _lease, _now_ms: worked.set(),
     )
     loop.start()
-    assert worked.wait(10)
+    assert worked.wait(30)
     worked.clear()
-    assert worked.wait(10)
+    assert worked.wait(30)
     hung.set()
     loop.stop()
