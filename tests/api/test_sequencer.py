@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -119,30 +119,23 @@ class Log:
 
     def append_together(self, items):
         """Append items in one batch; an item's outcome, or the error that it got."""
-        results = [None] * len(items)
-
-        def append(place):
-            try:
-                results[place] = self.sequencer.append(items[place])
-            except Exception as error:  # noqa: BLE001
-                results[place] = error
-
-        # The head's lock is held while the items arrive, behind one that waits for it.
-        arrived = self.sequencer._waiting
         (first,) = self.add_requests("blocker", 1)
-        with ThreadPoolExecutor(len(items) + 1) as threads:
-            with write_transaction(self.engine) as transaction:
-                transaction.execute(select(log_head).with_for_update()).one()
-                blocker = threads.submit(self.sequencer.append, self.refusal("blocker", first))
-                while not arrived.empty():
-                    pass
-                futures = []
-                for place in range(len(items)):
-                    futures.append(threads.submit(append, place))
-                    while arrived.qsize() <= place:
-                        pass
-            wait([blocker, *futures])
-        return results
+        blocker, *others = [(item, Future()) for item in (self.refusal("blocker", first), *items)]
+        append_batch, gathered = self.sequencer._append_batch, threading.Event()
+
+        def append_noted(batch, **named):
+            gathered.set()
+            append_batch(batch, **named)
+
+        self.sequencer._append_batch = append_noted
+        # The head's lock is held while the items arrive, behind one whose batch waits for it.
+        with write_transaction(self.engine) as transaction:
+            transaction.execute(select(log_head).with_for_update()).one()
+            self.sequencer._waiting.put(blocker)
+            assert gathered.wait(30)
+            for each in others:
+                self.sequencer._waiting.put(each)
+        return [future.exception(30) or future.result() for _, future in others]
 
     def verify(self):
         """Check the whole log against its entries; gives (tenant, seq, log_index, type) of each, by index."""
