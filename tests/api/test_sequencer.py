@@ -382,6 +382,30 @@ def test_a_commit_that_is_not_confirmed_is_answered_when_it_is_tried_again(log, 
     assert len(log.verify()) == 1
 
 
+def test_a_full_disk_loses_nothing_and_is_gone_on_from(log):
+    if log.engine.dialect.name != "sqlite":
+        pytest.skip("no disk of PostgreSQL's can be filled from here")
+    most_pages = 1  # which SQLite reads as: no more than there are
+
+    def on_begin(connection):
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {most_pages}")
+
+    def append(item):
+        try:
+            return isinstance(log.sequencer.append(item), Appended)
+        except StoreUnavailable:
+            return False
+
+    items = [log.score("a", request_id) for request_id in log.add_requests("a", 50)]
+    event.listen(log.engine, "begin", on_begin)
+    stored = [append(item) for item in items]
+    assert not all(stored)
+    assert len(log.verify()) == sum(stored)
+    most_pages = 2**30
+    assert all(append(item) for item, done in zip(items, stored, strict=True) if not done)
+    assert len(log.verify()) == len(items)
+
+
 def test_a_whole_batch_hears_of_a_database_that_is_away_and_nothing_is_tried_item_by_item(log):
     items = [log.score("a", request_id) for request_id in log.add_requests("a", 20)]
     tries = []
