@@ -1,11 +1,13 @@
 """The chain of the crash bench: it goes away, comes back and reorganises, and the way to it is bad, at random."""
 
+import contextlib
 import random
 import threading
 from collections import Counter
 
 from bench.rpc_proxy import RpcProxy
 from chain.anvil import Anvil
+from chain.errors import ChainUnavailable
 
 
 class Chain:
@@ -63,7 +65,8 @@ class Chain:
         while not self._stop.wait(self._random.uniform(0.05, 0.3)):
             with self._lock:
                 if self._up and not self.standing_still:
-                    self.anvil.request("evm_mine", [])
+                    with contextlib.suppress(ChainUnavailable):  # on a machine that is too busy: the next time
+                        self.anvil.request("evm_mine", [])
 
 
 class Weather:

@@ -118,7 +118,7 @@ def submit(client: AnchorClient, size: int, root: bytes = ROOT) -> SignedTransac
 
 
 def await_receipt(client: AnchorClient, transaction: SignedTransaction) -> Receipt:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while (receipt := client.load_receipt(transaction.hash)) is None:
         assert time.monotonic() < deadline, "it was not mined"
         time.sleep(0.01)

@@ -82,15 +82,16 @@ def test_the_embedded_chain_comes_and_goes_with_the_service(
         )
         try:
             deadline_s = time.monotonic() + 60
-            while not answers(f"http://127.0.0.1:{port}/v1/healthz") and time.monotonic() < deadline_s:
+            while not answers(f"http://127.0.0.1:{port}/v1/healthz"):
                 assert service.poll() is None, (tmp_path / "log").read_text()
+                assert time.monotonic() < deadline_s, "it does not answer"
                 time.sleep(0.05)
             assert listening(chain_port)
             answer = httpx.get(f"http://127.0.0.1:{port}/v1/log/checkpoint", trust_env=False)
             assert "server" not in answer.headers
         finally:
             service.send_signal(ending)
-            assert service.wait(30) == 0
+            assert service.wait(60) == 0
     assert not listening(chain_port)
     assert not listening(port)
     lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
