@@ -118,7 +118,11 @@ class Anvil:
                 self.kill()
                 raise AnvilFailed
             time.sleep(_POLL_S)
-        self.request("evm_setTime", [int(time.time())])
+        try:
+            self.request("evm_setTime", [int(time.time())])
+        except (ChainUnavailable, ChainRefused):
+            self.kill()
+            raise AnvilFailed from None
         self._stopping = threading.Event()
         threading.Thread(target=self._alternate_dumps, args=[self._stopping], name="anvil-dumps", daemon=True).start()
 

@@ -210,6 +210,28 @@ def test_a_binary_that_never_answers_is_ended(new_anvil: NewAnvil, tmp_path: Pat
         new_anvil(binary=script, start_timeout_s=0.3).start()
 
 
+def test_what_answers_as_a_chain_and_is_no_anvil_is_ended(new_anvil: NewAnvil, tmp_path: Path) -> None:
+    script = tmp_path / "another"
+    script.write_text(f"""#!{sys.executable}
+import http.server, sys
+class Node(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        asked = self.rfile.read(int(self.headers["Content-Length"]))
+        answer = b'{{"result": "0x7a69"}}' if b"eth_chainId" in asked else b'{{"error": {{}}}}'
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[sys.argv.index("--port") + 1])), Node).serve_forever()
+""")
+    script.chmod(0o755)
+    anvil = new_anvil(binary=script)
+    with pytest.raises(AnvilFailed):
+        anvil.start()
+    with pytest.raises(ChainUnavailable):
+        anvil.request("eth_chainId", [])
+
+
 def test_find_anvil_refuses_where_none_is_installed(tmp_path: Path) -> None:
     with pytest.raises(AnvilMissing):
         find_anvil(tmp_path)
