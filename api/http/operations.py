@@ -58,7 +58,7 @@ def read_readiness(service: ServiceOf) -> Response:
     if not service.health.check_database():
         body = Readiness(status="down", database="failing", chain="unknown")
         return JSONResponse(body.model_dump(), status_code=503)
-    chain = service.health.check_chain()
+    chain = service.health.check_chain(service.clock())
     return JSONResponse(
         Readiness(status="ready" if chain == "ok" else "degraded", database="ok", chain=chain).model_dump()
     )

@@ -23,7 +23,7 @@ from api.store.anchors import (
 from api.store.jobs import Lease
 from api.store.log import LogStore
 from chain.anchor import AnchorClient, AnchoredCheckpoint
-from chain.errors import ContractMissing
+from chain.errors import AccountUnfunded, ContractMissing
 from chain.node import ChainHead, Fees, Receipt, Submission
 
 #: A chain that stands still takes no transaction at any price: nobody offers more than this many times what the node
@@ -75,9 +75,19 @@ def anchor_step(rooms: AnchorRooms, lease: Lease, now_ms: int) -> None:
     waiting = [each for each in rooms.anchors.load_unsettled() if each.state in PENDING and each.nonce >= next_nonce]
     offers = {each.nonce: each for each in sorted(waiting, key=lambda each: each.max_fee_per_gas)}
     if next_nonce in offers:
-        for nonce in sorted(offers):
-            _resend(rooms, client, lease, offers[nonce], now_ms)
         best = offers[next_nonce]
+        try:
+            for nonce in sorted(offers):
+                _resend(rooms, client, lease, offers[nonce], now_ms)
+        except AccountUnfunded:
+            # The node has none of them. What was signed while fees were high must not be waited for when they are not.
+            cheaper = _prepare(rooms, client, lease, nonce=next_nonce, undercut=best, anchored=anchored, now_ms=now_ms)
+            if cheaper is None:
+                raise
+            # A crash here leaves the dear one to the next step, which comes here again.
+            rooms.anchors.move(lease, best, "replaced")
+            _resend(rooms, client, lease, cheaper, now_ms)
+            return
         if _has_passed(rooms.policy.resend_after_ms, best.sent_at_ms or best.prepared_at_ms, now_ms):
             _send(rooms, client, lease, nonce=next_nonce, outbid=best, anchored=anchored, now_ms=now_ms)
         return
@@ -202,16 +212,39 @@ def _send(
     now_ms: int,
 ) -> None:
     """Anchor the newest checkpoint under a nonce, unless the contract has it; pay more than `outbid` did."""
+    prepared = _prepare(rooms, client, lease, nonce=nonce, outbid=outbid, anchored=anchored, now_ms=now_ms)
+    if prepared is not None:
+        # A crash here leaves it prepared and unsent: the next step asks the node, which does not have it, and sends it.
+        _resend(rooms, client, lease, prepared, now_ms)
+
+
+def _prepare(
+    rooms: AnchorRooms,
+    client: AnchorClient,
+    lease: Lease,
+    *,
+    nonce: int,
+    outbid: StoredAnchor | None = None,
+    undercut: StoredAnchor | None = None,
+    anchored: AnchoredCheckpoint | None,
+    now_ms: int,
+) -> StoredAnchor | None:
+    """Sign and store the anchoring of the newest checkpoint; None where there is nothing to do, or not at such fees.
+
+    It pays more than `outbid` did, or what the node suggests where that is clearly less than `undercut` pays.
+    """
     checkpoint = rooms.log.load_newest_checkpoint()
     if checkpoint is None or checkpoint.size <= (anchored.size if anchored is not None else 0):
-        return
+        return None
     fees = client.suggest_fees()
+    if undercut is not None and fees.bump().max_fee_per_gas > undercut.max_fee_per_gas:
+        return None
     if outbid is not None:
         higher = Fees(
             max_fee_per_gas=outbid.max_fee_per_gas, max_priority_fee_per_gas=outbid.max_priority_fee_per_gas
         ).bump()
         if higher.max_fee_per_gas > MOST_TIMES_SUGGESTED * fees.max_fee_per_gas:
-            return
+            return None
         fees = Fees(
             max_fee_per_gas=max(fees.max_fee_per_gas, higher.max_fee_per_gas),
             max_priority_fee_per_gas=max(fees.max_priority_fee_per_gas, higher.max_priority_fee_per_gas),
@@ -233,8 +266,7 @@ def _send(
         block_hash=None,
     )
     rooms.anchors.append_prepared(lease, prepared)
-    # A crash here leaves it prepared and unsent: the next step asks the node, which does not have it, and sends it.
-    _resend(rooms, client, lease, prepared, now_ms)
+    return prepared
 
 
 def _has_passed(wait_ms: int, since_ms: int, now_ms: int) -> bool:

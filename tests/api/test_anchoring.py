@@ -24,7 +24,7 @@ from api.workers.anchoring import MOST_TIMES_SUGGESTED, AnchorPolicy, AnchorRoom
 from api.workers.loop import RecurringStep, WorkerLoop
 from chain.anchor import AnchorClient, create_log, deploy_contract
 from chain.anvil import Anvil, find_anvil
-from chain.errors import AnvilMissing, ChainUnavailable
+from chain.errors import AccountUnfunded, AnvilMissing, ChainUnavailable
 from chain.merkle import Frontier, leaf_hash
 from chain.node import Fees, load_chain, parse_account_key
 from chain.note import LogSigner
@@ -363,6 +363,30 @@ def test_what_the_node_forgot_is_sent_again(world: World) -> None:
     assert world.client.transaction_known(anchor.hash)
 
 
+def test_what_was_too_dear_is_offered_for_less_when_fees_fall(world: World) -> None:
+    def set_base_fee(wei: int) -> None:
+        world.anvil.request("anvil_setNextBlockBaseFeePerGas", [hex(wei)])
+        world.mine()
+
+    world.opened()
+    size = world.grow()
+    world.anvil.request("anvil_setBalance", [world.account, hex(10**18)])
+    set_base_fee(10**14)
+    for _ in range(2):
+        with pytest.raises(AccountUnfunded):
+            world.step()
+        assert world.stored() == [("prepared", size)]
+    set_base_fee(10**9)
+    # Killed between two writes, the next step ends the same.
+    with pytest.raises(Killed):
+        world.run_step(replace(world.rooms, anchors=KilledAfterMoving(engine=world.engine)))
+    assert sorted(state for state, _ in world.step()) == ["replaced", "sent"]
+    world.mine()
+    assert sorted(state for state, _ in world.step()) == ["mined", "replaced"]
+    assert world.anchored_sizes() == [size]
+    assert len({each.nonce for each in world.load_all()}) == 1
+
+
 def test_what_waits_long_is_replaced_by_the_newest_checkpoint_at_a_higher_fee(world: World) -> None:
     world.opened()
     old = world.grow()
@@ -597,21 +621,22 @@ def test_a_chain_that_is_away_degrades_and_loses_nothing(world: World) -> None:
     )
     assert loop.run_due("anchor")
     assert world.stored() == [("sent", size)]
-    assert health.check_chain() == "ok"
+    assert health.check_chain(world.now_ms) == "ok"
 
     world.rpc_url = "http://127.0.0.1:1"
     before = world.load_all()
     for _ in range(3):
         world.now_ms += 60_000
         assert loop.run_due("anchor")
-        assert health.check_chain() == "failing"
+        assert health.check_chain(world.now_ms) == "failing"
     assert world.load_all() == before
 
     world.rpc_url = world.anvil.rpc_url
     world.mine()
     world.now_ms += 60_000
     assert loop.run_due("anchor")
-    assert health.check_chain() == "ok"
+    assert health.check_chain(world.now_ms) == "ok"
+    assert health.check_chain(world.now_ms + 70_000) == "failing"  # nobody has run it since
     assert world.stored() == [("mined", size)]
 
 
