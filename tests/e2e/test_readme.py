@@ -10,7 +10,7 @@ import pytest
 
 from api.cli.local_service import free_port
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PORT_OF_THE_TOUR = "8700"
 
 
