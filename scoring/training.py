@@ -26,6 +26,9 @@ from scoring.fitting import ALGORITHM, Progress, fit_scorecard, no_progress, rea
 from scoring.rows import Row
 from scoring.schema import Schema
 
+LEAST_EPSILON_MICRO = 1_000
+"""A smaller charge would be paid and then have no share left for each release."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingParameters:
@@ -40,6 +43,8 @@ class TrainingParameters:
 
     def __post_init__(self) -> None:
         budget_rho_e12(self.epsilon_micro, self.delta_e12)
+        if self.epsilon_micro < LEAST_EPSILON_MICRO:
+            raise PrivacyParametersInvalid
         if not 1 <= self.row_cap <= 10**9 or self.delta_e12 * self.row_cap >= 10**12:
             raise PrivacyParametersInvalid
 

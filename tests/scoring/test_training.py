@@ -227,10 +227,16 @@ def test_what_is_refused_before_the_charge_costs_nothing(
     assert ledger.path.read_bytes() == before
 
 
-@pytest.mark.parametrize("change", [{"epsilon_micro": 0}, {"delta_e12": 0}, {"row_cap": 0}, {"row_cap": 10**6}])
+@pytest.mark.parametrize("change", [{"epsilon_micro": 999}, {"delta_e12": 0}, {"row_cap": 0}, {"row_cap": 10**6}])
 def test_parameters_out_of_range_are_refused(change: dict[str, int]) -> None:
     with pytest.raises(PrivacyParametersInvalid):
         TrainingParameters(**{**vars(PARAMETERS), **change})
+
+
+def test_the_least_epsilon_pays_for_every_release(train: Callable[..., Trained], schema: Schema) -> None:
+    trained = train(parameters=TrainingParameters(epsilon_micro=1_000, delta_e12=1_000_000, row_cap=5_000))
+    released = sum(mechanism.releases for mechanism in trained.artifact.card.privacy.mechanisms)
+    assert released == 3 + len(schema.inputs)
 
 
 # What one person can move
