@@ -14,6 +14,7 @@ import itertools
 import json
 import multiprocessing
 import random
+import shutil
 import statistics
 import sys
 import tempfile
@@ -356,10 +357,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--database", default="", help="SQLAlchemy URL of an empty database; SQLite by default")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="credence-crash-") as directory:
-        figures = run(
-            kills=arguments.kills, seed=arguments.seed, database=arguments.database, directory=Path(directory)
-        )
+    directory = Path(tempfile.mkdtemp(prefix="credence-crash-"))
+    print(f"Everything is in {directory}, and stays there unless all is well.", file=sys.stderr)
+    figures = run(kills=arguments.kills, seed=arguments.seed, database=arguments.database, directory=directory)
+    if not figures["violations"]:
+        shutil.rmtree(directory)
     for name, value in figures.items():
         print(f"{name:26} {value}")
     print(json.dumps(figures))

@@ -38,7 +38,7 @@ class Chain:
             self._miner.start()
 
     def kill(self) -> None:
-        """SIGKILL anvil: it loses what it had not written, up to two seconds of blocks."""
+        """SIGKILL anvil: it loses what it had not written, up to three seconds of blocks."""
         with self._lock:
             self._up = False
             self.anvil.kill()

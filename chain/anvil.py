@@ -10,6 +10,7 @@ import socket
 import subprocess
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -64,7 +65,7 @@ class Anvil:
 
     With `block_time_s` a block is mined every so many seconds, else one per transaction. Every block adds 1.5 KB to a
     state that is written out whole each second, so a chain that is to live for weeks leaves the block time out.
-    A SIGKILL of anvil loses at most about two seconds of the chain, as a reorganisation does. No account is funded,
+    A SIGKILL of anvil loses at most about three seconds of the chain, as a reorganisation does. No account is funded,
     because anvil's own have keys that everyone knows: use `fund`.
     """
 
@@ -223,10 +224,14 @@ class Anvil:
         return self.state_directory / "state.json"
 
     def _newest_state(self) -> Path | None:
-        present = sorted((copy for copy in self._copies if copy.exists()), key=_modified_ns)
-        for copy in reversed(present):
-            if _is_whole(copy):
+        present = sorted((copy for copy in self._copies if copy.exists()), key=_modified_ns, reverse=True)
+        whole = {copy: state for copy in present if (state := _load_whole(copy)) is not None}
+        # anvil gathers a state piece by piece, and goes on mining meanwhile: the pieces may be of two chains.
+        for copy, state in whole.items():
+            if _is_of_one_chain(state):
                 return copy
+        if whole:
+            return next(iter(whole))
         if len(present) == len(self._copies):
             raise AnvilStateDamaged
         return None  # a chain that never lived long enough to be written once
@@ -252,9 +257,29 @@ def _modified_ns(copy: Path) -> int:
     return copy.stat().st_mtime_ns if copy.exists() else 0
 
 
-def _is_whole(copy: Path) -> bool:
+def _load_whole(copy: Path) -> Any:
+    """The state in a copy, None where its writing was cut short."""
     try:
-        json.loads(copy.read_bytes())
+        return json.loads(copy.read_bytes())
     except ValueError:
+        return None
+
+
+def _is_of_one_chain(state: Any) -> bool:
+    """Whether head, blocks, transactions and accounts of a state belong together.
+
+    They do where the head is the highest block, no height above the first stands twice, and each account that is no
+    contract has sent as many transactions as there are of it.
+    """
+    try:
+        best = state["best_block_number"]
+        heights = [int(block["header"]["number"], 16) for block in state["blocks"]]
+        sent = Counter(transaction["info"]["from"] for transaction in state["transactions"])
+        nonces = {address: each["nonce"] for address, each in state["accounts"].items() if each["code"] == "0x"}
+        return bool(
+            int(state["block"]["number"], 16) == best == max(heights)
+            and sorted(height for height in heights if height) == list(range(1, best + 1))
+            and all(nonce == sent[address] for address, nonce in nonces.items())
+        )
+    except (LookupError, TypeError, ValueError, AttributeError):
         return False
-    return True

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,48 @@ def test_a_half_written_state_gives_way_to_the_other(new_anvil: NewAnvil) -> Non
         copy.write_bytes(copy.read_bytes()[:100])
     with pytest.raises(AnvilStateDamaged):
         anvil.start()
+
+
+def behind_its_blocks(state: Any) -> None:
+    state["best_block_number"] -= 1
+
+
+def ahead_of_its_blocks(state: Any) -> None:
+    highest = max(state["blocks"], key=lambda block: int(block["header"]["number"], 16))
+    state["blocks"].remove(highest)
+
+
+def with_a_block_that_was_undone(state: Any) -> None:
+    undone = deepcopy(next(block for block in state["blocks"] if block["header"]["number"] == "0x2"))
+    undone["header"]["timestamp"] = "0x7fffffff"
+    state["blocks"].append(undone)
+
+
+def with_accounts_of_another_chain(state: Any) -> None:
+    state["accounts"][ACCOUNT]["nonce"] += 1
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [behind_its_blocks, ahead_of_its_blocks, with_a_block_that_was_undone, with_accounts_of_another_chain],
+)
+def test_a_state_whose_pieces_are_of_two_chains_gives_way_to_the_other(
+    new_anvil: NewAnvil, spoil: Callable[[Any], None]
+) -> None:
+    anvil = new_anvil()
+    with anvil:
+        anvil.fund(ACCOUNT)
+        mine(anvil, 3)
+        wait_until(lambda: written_heights(anvil) == [3, 3])
+    copies = [anvil.state_directory / f"state-{number}.json" for number in range(2)]
+    older, newest = sorted(copies, key=lambda copy: copy.stat().st_mtime_ns)
+    assert anvil._newest_state() == newest
+    state = json.loads(newest.read_bytes())
+    spoil(state)
+    newest.write_text(json.dumps(state))
+    assert anvil._newest_state() == older
+    with anvil:
+        assert height(anvil) == 3
 
 
 def test_the_first_block_is_the_same_at_every_start(new_anvil: NewAnvil, tmp_path: Path) -> None:
