@@ -76,7 +76,7 @@ class Keyring:
 def load_or_create_keyring(folder: Path, now_ms: int) -> Keyring:
     """Load the keys in ``folder``, first making one for each purpose that has none; raises `KeystoreError`."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _sync(folder.parent)  # or the folder could go with the power, and the keys of acknowledged scores with it
+    sync_folder(folder.parent)  # or the folder could go with the power, and the keys of acknowledged scores with it
     with _locked(folder):
         keys = load_keyring(folder).keys
         for purpose in get_args(Purpose):
@@ -127,11 +127,11 @@ def append_key(
         os.fsync(file.fileno())
     # A crash before this line leaves a .new file, which nothing loads.
     path.with_suffix(".new").rename(path)
-    _sync(folder)
+    sync_folder(folder)
     return key
 
 
-def _sync(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Put the names in a folder on disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:

@@ -225,13 +225,16 @@ class Anvil:
 
     def _newest_state(self) -> Path | None:
         present = sorted((copy for copy in self._copies if copy.exists()), key=_modified_ns, reverse=True)
-        whole = {copy: state for copy in present if (state := _load_whole(copy)) is not None}
-        # anvil gathers a state piece by piece, and goes on mining meanwhile: the pieces may be of two chains.
-        for copy, state in whole.items():
+        newest_whole = None
+        for copy in present:
+            state = _load_whole(copy)
+            # anvil gathers a state piece by piece, and goes on mining meanwhile: the pieces may be of two chains.
             if _is_of_one_chain(state):
                 return copy
-        if whole:
-            return next(iter(whole))
+            if state is not None and newest_whole is None:
+                newest_whole = copy
+        if newest_whole is not None:
+            return newest_whole  # not lost: whoever sets nonces of a development chain by hand has no other state
         if len(present) == len(self._copies):
             raise AnvilStateDamaged
         return None  # a chain that never lived long enough to be written once

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from api.cli.terminal import USAGE, CommandFailed, LateProgress, format_epsilon, print_json, print_rows, read_file
 from api.clock import now_ms
+from api.keystore import sync_folder
 from api.settings import Settings, load_settings
 from scoring.card import DataKind
 from scoring.dp.accounting import epsilon_micro_of_rho
-from scoring.dp.ledger import Account, Ledger, sync_directory
+from scoring.dp.ledger import Account, Ledger
 from scoring.dp.reuse import load_reuse_key
 from scoring.errors import ArtifactExists, BudgetExceeded, PopulationChanged, ScoringError, ValueInvalid
 from scoring.population import synthetic_population, training_rows
@@ -111,7 +112,7 @@ def train(run: TrainingRun, settings: Settings) -> tuple[Trained, Account]:
     ledger_folder, keys_folder = settings.var / "ledger", settings.var / "keys"
     ledger_folder.mkdir(parents=True, exist_ok=True)
     keys_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    sync_directory(settings.var)  # the ledger syncs its file and its folder's names; the folder must last as well
+    sync_folder(settings.var)  # the ledger syncs its file and its folder's names; the folder must last as well
     run.out.parent.mkdir(parents=True, exist_ok=True)
     ledger = Ledger(ledger_folder / "privacy.jsonl")
     parameters = TrainingParameters(epsilon_micro=run.epsilon_micro, delta_e12=run.delta_e12, row_cap=run.row_cap)

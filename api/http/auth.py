@@ -208,7 +208,10 @@ def _client_credentials(request: Request, form: dict[str, str]) -> tuple[str, st
 
 
 def _read_credentials(request: Request, form: dict[str, str]) -> tuple[str, str]:
-    scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
+    given = request.headers.getlist("authorization")
+    if len(given) > 1:
+        raise ValueError
+    scheme, _, encoded = "".join(given).partition(" ")
     if scheme.lower() == "basic":
         if "client_secret" in form:
             raise ValueError

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from api.problems import INTERNAL, STATUS_OF, TYPE_PREFIX, Problem, problem_of
+from api.problems import INTERNAL, STATUS_OF, TYPE_PREFIX, Problem, ScopeMissing, problem_of
 from identity.errors import DcqlInvalid
 
 _LOG = logging.getLogger("credence.http")
@@ -62,7 +62,7 @@ def problem_response(problem: Problem, errors: list[dict[str, str]] | None = Non
         headers["Retry-After"] = str(problem.retry_after_s)
     if problem.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="credence"'
-    if problem.status == 403:
+    if problem.code == ScopeMissing.code:  # a token of more scope would do, which is not so of every 403
         headers["WWW-Authenticate"] = 'Bearer realm="credence", error="insufficient_scope"'
     return JSONResponse(body, status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
 

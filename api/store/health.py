@@ -8,6 +8,7 @@ from api.store.database import StoreUnavailable, read_transaction
 from api.store.tables import jobs, log_head, subject_keys
 
 Chain = Literal["ok", "starting", "failing"]
+#: A lease is taken within a second of its time, here or on another host whose clock may differ; never this late.
 _OVERDUE_MS = 60_000
 
 

@@ -324,6 +324,9 @@ def test_a_token_request_is_read_as_rfc_6749_says(shared, client):
     for malformed in ({"grant_type": ""}, {"client_id": "cli_0"}):
         answer = ask_token(shared, malformed, auth=auth)
         assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request"), malformed
+    twice = [("Authorization", "Basic eDp5"), ("Authorization", "Basic eDp6")]
+    refused = shared.http.post("/v1/oauth/token", data={"grant_type": "client_credentials"}, headers=twice)
+    assert (refused.status_code, refused.json()["error"]) == (400, "invalid_request")
     missing = shared.http.post("/v1/oauth/token", data={"scope": "lender"}, auth=auth)
     assert (missing.status_code, missing.json()["error"]) == (400, "invalid_request")
 

@@ -166,6 +166,11 @@ def test_a_state_whose_pieces_are_of_two_chains_gives_way_to_the_other(
     assert anvil._newest_state() == older
     with anvil:
         assert height(anvil) == 3
+    for copy in copies:
+        state = json.loads(copy.read_bytes())
+        spoil(state)
+        copy.write_text(json.dumps(state))
+    assert anvil._newest_state() == copies[1]  # written last: better than no chain
 
 
 def test_the_first_block_is_the_same_at_every_start(new_anvil: NewAnvil, tmp_path: Path) -> None:
