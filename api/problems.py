@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import chain.errors as chain
 import identity.errors as identity
 import scoring.errors as scoring
-from api.store import anchors, database, idempotency, jobs, sequencer, subjects, tenants
+from api.store import anchors, database, idempotency, jobs, nonces, sequencer, subjects, tenants
 
 TYPE_PREFIX = "urn:credence:problem:"
 
@@ -83,7 +83,7 @@ _NOT_FOUND: Sequence[type[Exception]] = (NotFound, chain.BadTilePath, chain.Tile
 #: The request is no longer, or not any more, what the answer is for.
 _CONFLICT: Sequence[type[Exception]] = (
     identity.NonceUsed, identity.RequestExpired, identity.StateMismatch, identity.ResponseUriMismatch,
-    idempotency.IdempotencyKeyReused,
+    idempotency.IdempotencyKeyReused, nonces.NonceSpent,
 )  # fmt: skip
 
 _GONE: Sequence[type[Exception]] = (subjects.SubjectKeyDestroyed,)
@@ -109,6 +109,7 @@ _REFUSED: Sequence[type[Exception]] = (
     identity.TooManyPresentations, identity.CredentialRepeated, identity.VctNotAsked, identity.ClaimMissing,
     identity.ArrayNotWhole, identity.HolderMismatch, identity.CredentialRevoked, identity.CredentialSuspended,
     identity.DcqlInvalid, identity.DcqlNotSupported, scoring.ValueInvalid, scoring.SeveralCredentials,
+    nonces.NonceInvalid,
 )  # fmt: skip
 
 #: Not the caller's doing, and likely to pass.

@@ -165,6 +165,31 @@ class StatusIndex(Model, table=True):
     status: int = 0
 
 
+class UsedNonce(Model, table=True):
+    """A nonce of ours that was used, kept until it would have expired; those that were not used are stored nowhere."""
+
+    __tablename__ = "used_nonces"
+
+    id: bytes = Field(primary_key=True, sa_type=LargeBinary)
+    expires_at_ms: int = Field(sa_type=BigInteger, index=True)
+
+
+class IssuedCredential(Model, table=True):
+    """A credential that was issued over OpenID4VCI: what it takes to revoke it, and nothing of what it says."""
+
+    __tablename__ = "issued_credentials"
+    __table_args__ = (UniqueConstraint("status_list_id", "status_index"),)
+
+    id: str = Field(primary_key=True)
+    tenant_id: str = Field(foreign_key="tenants.id", index=True)
+    vct: str
+    score_id: str | None = Field(default=None, foreign_key="scores.id", index=True)
+    status_list_id: str
+    status_index: int
+    issued_at_ms: int = Field(sa_type=BigInteger)
+    expires_at_ms: int = Field(sa_type=BigInteger)
+
+
 class LogHead(Model, table=True):
     """The one row whose lock orders every append: how long the log is, and its frontier."""
 
@@ -265,6 +290,8 @@ scores = _core(ScoreRow)
 idempotency_keys = _core(IdempotencyKey)
 status_lists = _core(StatusList)
 status_indices = _core(StatusIndex)
+used_nonces = _core(UsedNonce)
+issued_credentials = _core(IssuedCredential)
 log_head = _core(LogHead)
 log_tiles = _core(LogTile)
 checkpoints = _core(CheckpointRow)
