@@ -15,7 +15,7 @@ from api.store.subjects import NO_SUBJECT, SubjectStore
 from api.store.tenants import TenantStore
 from identity.errors import IdentityError
 from identity.keys import SigningKey
-from identity.presentation import Submitted, submit
+from identity.presentation import Presentation, Submitted, submit
 from identity.score_credential import issue_score_credential
 from identity.status_list import StatusReference
 from identity.verifier import VerifiedPresentation, Verifier
@@ -46,7 +46,7 @@ class Rooms:
 def assess(
     rooms: Rooms,
     asked: StoredRequest,
-    vp_token: Mapping[str, list[str]],
+    vp_token: Mapping[str, list[Presentation]],
     *,
     idempotency: Idempotency | None,
     now_ms: int,

@@ -1,6 +1,9 @@
 """Every refusal of the identity room: one root, one leaf a reason, messages that never repeat the input."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
+
+Step = Literal["request", "query", "binding", "type", "issuer", "proof", "repetition", "holder", "claims", "status"]
+"""A step of the verification of a presentation, in the order of `identity.verifier.Verifier.verify`."""
 
 
 class IdentityError(Exception):
@@ -9,6 +12,10 @@ class IdentityError(Exception):
     code: ClassVar[str] = "identity_error"
     message: ClassVar[str] = "The identity material was refused."
     retriable: ClassVar[bool] = False
+
+    #: Where a presentation was refused, and which of our own credential queries it was for: set by the verifier.
+    step: Step | None = None
+    query_id: str | None = None
 
     def __init__(self) -> None:
         super().__init__(self.message)
@@ -447,6 +454,11 @@ class ResponseUriMismatch(IdentityError):
 class VpTokenInvalid(IdentityError):
     code = "vp_token_invalid"
     message = "The vp_token is not an object of presentations by query id."
+
+
+class PresentationFormatMismatch(IdentityError):
+    code = "presentation_format_mismatch"
+    message = "A presentation is not of the format that its query asks for."
 
 
 class UnknownQueryId(IdentityError):

@@ -13,6 +13,7 @@ from identity.errors import (
     ClientIdMismatch,
     EncryptedResponseNotAsked,
     IssuerKeyMismatch,
+    JsonNumber,
     RequestExpired,
     RequestObjectInvalid,
     ResponseInvalid,
@@ -20,7 +21,7 @@ from identity.errors import (
 )
 from identity.jws import parse_jws, sign_jws, verify_jws
 from identity.keys import SigningKey
-from identity.presentation import PresentationRequest
+from identity.presentation import Presentation, PresentationRequest
 
 REQUEST_OBJECT_TYP = "oauth-authz-req+jwt"
 SELF_ISSUED_AUDIENCE = "https://self-issued.me/v2"
@@ -31,6 +32,7 @@ _ALGORITHMS = ("ES256", "Ed25519")
 _MAX_CREDENTIALS = 16
 _MAX_PRESENTATIONS = 16
 _MAX_STATE = 256
+_MAX_INTEGER = 2**53 - 1
 _MAX_DESCRIPTION = 512
 _CLOCK_SKEW_S = 60
 # RFC 6749 section 4.1.2.1: the characters of `error`, and of `error_description`.
@@ -55,7 +57,7 @@ class RequestObject:
 class AuthorizationResponse:
     """Presentations by query id, none of them verified yet, and the state of the request they answer."""
 
-    vp_token: Mapping[str, list[str]]
+    vp_token: Mapping[str, list[Presentation]]
     state: str
 
 
@@ -174,16 +176,30 @@ def parse_authorization_response(form: Mapping[str, str]) -> AuthorizationRespon
     return AuthorizationErrorResponse(error=form["error"], description=description, state=state)
 
 
-def parse_vp_token(value: JsonValue) -> Mapping[str, list[str]]:
-    """Reads a `vp_token` JSON value: presentations, as text, by query id. Raises VpTokenInvalid."""
+def parse_vp_token(value: JsonValue) -> Mapping[str, list[Presentation]]:
+    """Reads a `vp_token` JSON value: presentations by query id, each a string or an object (section 8.1, appendix B).
+
+    Raises VpTokenInvalid, and JsonNumber for an integer in an object that not every JSON parser reads alike (RFC 7493,
+    section 2.2): such an object has no canonical form to sign or to know again.
+    """
     if not isinstance(value, dict) or not 1 <= len(value) <= _MAX_CREDENTIALS:
         raise VpTokenInvalid
     for presentations in value.values():
         if not isinstance(presentations, list) or not 1 <= len(presentations) <= _MAX_PRESENTATIONS:
             raise VpTokenInvalid
-        if not all(isinstance(presentation, str) and presentation for presentation in presentations):
-            raise VpTokenInvalid
-    return cast(Mapping[str, list[str]], value)
+        for presentation in presentations:
+            if not isinstance(presentation, str | dict) or not presentation:
+                raise VpTokenInvalid
+            _verify_exact_integers(presentation)
+    return cast(Mapping[str, list[Presentation]], value)
+
+
+def _verify_exact_integers(value: JsonValue) -> None:
+    if isinstance(value, int) and abs(value) > _MAX_INTEGER:
+        raise JsonNumber
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            _verify_exact_integers(item)
 
 
 def _required_text(payload: Mapping[str, JsonValue], name: str) -> str:

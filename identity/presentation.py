@@ -5,7 +5,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from identity.dcql import DcqlQuery
+from identity.encoding import JsonObject
 from identity.errors import NonceUsed, RequestExpired, ResponseUriMismatch, StateMismatch
+
+Presentation = str | JsonObject
+"""One presentation as it stands in a vp_token: a string in every format but ldp_vc, which is a JSON object."""
 
 HolderPolicy = Literal["same_key", "any"]
 """`same_key`: every credential is bound to one holder key. `any`: each may be bound to a key of its own."""

@@ -1,6 +1,7 @@
 """The verifier: from a vp_token nobody vouches for to claims that a score may rest on."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from identity.credential_types.types import CredentialType
@@ -15,14 +16,17 @@ from identity.errors import (
     CredentialRevoked,
     CredentialSuspended,
     HolderMismatch,
+    IdentityError,
     KeyBindingMissing,
     NonceMismatch,
+    PresentationFormatMismatch,
+    Step,
     UnknownCredentialType,
     VctNotAsked,
 )
 from identity.jws import parse_jws
 from identity.keys import PublicKey
-from identity.presentation import PresentationRequest
+from identity.presentation import Presentation, PresentationRequest
 from identity.sd_jwt import RESERVED_CLAIMS, KeyBinding, ParsedIssuerJwt, VerifiedSdJwt, verify_sd_jwt
 from identity.status_list import StatusChecker
 from identity.trust import TrustedIssuers
@@ -82,12 +86,14 @@ class Verifier:
 
     def verify(
         self,
-        vp_token: Mapping[str, list[str]],
+        vp_token: Mapping[str, list[Presentation]],
         request: PresentationRequest,
         trusted: TrustedIssuers,
         now_ms: int,
     ) -> VerifiedPresentation:
         """Verifies every presentation of `vp_token` against `request` at `now_ms`, or raises an IdentityError.
+
+        The error says at which step, and for which credential query where it is of one.
 
         The order is deliberate: what costs nothing first, trust before a key is resolved or a signature checked, and
         the one step that goes to the network last, for credentials that everything else has accepted. Claims beyond
@@ -95,38 +101,45 @@ class Verifier:
         the answer came in through its own response_uri, is for the caller to hold (`identity.presentation`).
         """
         # 1. The request can still be answered.
-        request.verify_live(now_ms)
+        with _at_step("request"):
+            request.verify_live(now_ms)
 
         # 2. There is a presentation for every credential that the query requires, and for no other.
-        verify_answered_ids(request.query, {id: len(presentations) for id, presentations in vp_token.items()})
+        with _at_step("query"):
+            verify_answered_ids(request.query, {id: len(presentations) for id, presentations in vp_token.items()})
         presented = [
-            _Presented(query=query, presentation=presentation)
+            _Presented(query=query, presentation=_text_of(query, presentation))
             for query in request.query.credentials
             for presentation in vp_token.get(query.id, ())
         ]
 
         # 3. Each key binding says that it is for this request and for us. Its signature comes in step 4.
         for one in presented:
-            _check_binding_is_for(request, one.presentation)
+            with _at_step("binding", one.query):
+                _check_binding_is_for(request, one.presentation)
 
         # 4. Each credential is of a type that was asked for, from an issuer trusted for it, signed, current, unaltered,
         #    and bound to its holder, this request and us.
         verified = [self._verify_credential(one, request, trusted, now_ms) for one in presented]
 
         # 5. No credential counts twice. Two JWTs that differ in the signature alone are the same credential.
-        if len({one.issuer_jwt.rpartition(".")[0] for one in verified}) != len(verified):
-            raise CredentialRepeated
+        with _at_step("repetition"):
+            if len({one.issuer_jwt.rpartition(".")[0] for one in verified}) != len(verified):
+                raise CredentialRepeated
 
         # 6. One person holds them all, as far as the request's policy asks.
         holders = [one.holder for one in verified if one.holder is not None]
-        if request.holder_policy == "same_key" and any(holder != holders[0] for holder in holders):
-            raise HolderMismatch
+        with _at_step("holder"):
+            if request.holder_policy == "same_key" and any(holder != holders[0] for holder in holders):
+                raise HolderMismatch
 
         # 7. The claims fit their types, and every claim that was asked for is among them.
         claims = [self._select_claims(one, credential) for one, credential in zip(presented, verified, strict=True)]
 
         # 8. The issuer has not taken any of them back.
-        checked_at_ms = [self._check_status(credential, now_ms) for credential in verified]
+        checked_at_ms = [
+            self._check_status(one, credential, now_ms) for one, credential in zip(presented, verified, strict=True)
+        ]
 
         return VerifiedPresentation(
             credentials=tuple(
@@ -147,37 +160,61 @@ class Verifier:
         self, one: _Presented, request: PresentationRequest, trusted: TrustedIssuers, now_ms: int
     ) -> VerifiedSdJwt:
         def issuer_key_for(parsed: ParsedIssuerJwt) -> PublicKey:
-            if parsed.vct not in one.query.vct_values:
-                raise VctNotAsked
-            if parsed.vct not in self._types:
-                raise UnknownCredentialType
-            trusted.require(parsed.issuer, parsed.vct, now_ms)
-            return resolve_verification_key(did=parsed.issuer, kid=parsed.kid)
+            with _at_step("type", one.query):
+                if parsed.vct not in one.query.vct_values:
+                    raise VctNotAsked
+                if parsed.vct not in self._types:
+                    raise UnknownCredentialType
+            with _at_step("issuer", one.query):
+                trusted.require(parsed.issuer, parsed.vct, now_ms)
+                return resolve_verification_key(did=parsed.issuer, kid=parsed.kid)
 
-        return verify_sd_jwt(
-            one.presentation,
-            issuer_key_for=issuer_key_for,
-            now_ms=now_ms,
-            key_binding=KeyBinding(nonce=request.nonce, audience=request.audience),
-        )
+        with _at_step("proof", one.query):
+            return verify_sd_jwt(
+                one.presentation,
+                issuer_key_for=issuer_key_for,
+                now_ms=now_ms,
+                key_binding=KeyBinding(nonce=request.nonce, audience=request.audience),
+            )
 
     def _select_claims(self, one: _Presented, credential: VerifiedSdJwt) -> JsonObject:
-        _check_arrays_whole(one.presentation)
-        claims = {name: value for name, value in credential.claims.items() if name not in _ENVELOPE_CLAIMS}
-        self._types[credential.vct].verify_disclosed_claims(claims)
-        return select_claims(one.query, credential.vct, claims)
+        with _at_step("claims", one.query):
+            _check_arrays_whole(one.presentation)
+            claims = {name: value for name, value in credential.claims.items() if name not in _ENVELOPE_CLAIMS}
+            self._types[credential.vct].verify_disclosed_claims(claims)
+            return select_claims(one.query, credential.vct, claims)
 
-    def _check_status(self, credential: VerifiedSdJwt, now_ms: int) -> int | None:
+    def _check_status(self, one: _Presented, credential: VerifiedSdJwt, now_ms: int) -> int | None:
         if credential.status is None:
             return None
-        checked = self._statuses.check_status(credential.status, issuer=credential.issuer, now_ms=now_ms)
-        match checked.status:
-            case "valid":
-                return checked.checked_at_ms
-            case "suspended":
-                raise CredentialSuspended
-            case _:
-                raise CredentialRevoked
+        with _at_step("status", one.query):
+            checked = self._statuses.check_status(credential.status, issuer=credential.issuer, now_ms=now_ms)
+            match checked.status:
+                case "valid":
+                    return checked.checked_at_ms
+                case "suspended":
+                    raise CredentialSuspended
+                case _:
+                    raise CredentialRevoked
+
+
+@contextmanager
+def _at_step(step: Step, query: CredentialQuery | None = None) -> Iterator[None]:
+    """Whatever is refused within the block says that it was at this step; the innermost block counts."""
+    try:
+        yield
+    except IdentityError as refused:
+        refused.step = refused.step or step
+        refused.query_id = refused.query_id or (None if query is None else query.id)
+        raise
+
+
+def _text_of(query: CredentialQuery, presentation: Presentation) -> str:
+    """The presentation of a format whose presentations are strings; raises PresentationFormatMismatch."""
+    with _at_step("query", query):
+        if not isinstance(presentation, str):
+            raise PresentationFormatMismatch
+        return presentation
 
 
 def _check_binding_is_for(request: PresentationRequest, presentation: str) -> None:

@@ -1,6 +1,6 @@
 """Scores: made from a presentation that a lender carries, and read with everything that proves them."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import rfc8785
 from fastapi import APIRouter, Path, Response
@@ -18,11 +18,13 @@ from api.score_document import AnchorStatement, compose_document
 from api.store.scores import OpenedEntry
 from api.store.subjects import SubjectKeyDestroyed
 from chain.proof import LogProof
+from identity.encoding import JsonValue
+from identity.openid4vp import parse_vp_token
 
 router = APIRouter(prefix="/v1/scores", tags=["scores"], route_class=StrictRoute)
 
 ScoreId = Annotated[str, Path(pattern=r"^sco_[0-9a-f]{32}$", description="The id of a score.")]
-Presentation = Annotated[str, Field(min_length=1, max_length=65_536)]
+Presentation = Annotated[str, Field(min_length=1, max_length=65_536)] | Annotated[dict[str, Any], Field(min_length=1)]
 
 
 class NewScore(Strict):
@@ -30,7 +32,9 @@ class NewScore(Strict):
 
     request_id: str = Field(pattern=r"^req_[0-9a-f]{32}$", description="The request of one's own that is answered.")
     vp_token: dict[Identifier, Annotated[list[Presentation], Field(min_length=1, max_length=16)]] = Field(
-        min_length=1, max_length=16, description="Presentations by the id of the credential query that they answer."
+        min_length=1,
+        max_length=16,
+        description="Presentations by the id of their credential query: JSON objects for `ldp_vc`, else text.",
     )
 
 
@@ -169,6 +173,7 @@ def create_score(
 ) -> Response:
     """Verify and score a presentation that answers a request of one's own; durable before it is answered."""
     now_ms = service.clock()
+    vp_token = parse_vp_token(cast(JsonValue, body.vp_token))
     canonical = rfc8785.dumps(body.model_dump(mode="json"))
     given = None if idempotency_key is None else (idempotency_key, canonical)
     score_id = None
@@ -179,7 +184,7 @@ def create_score(
         stored = service.requests.load_request(body.request_id, tenant_id=caller.tenant_id, now_ms=now_ms)
         if stored is None:
             raise NotFound
-        score_id = judge(service, stored, body.vp_token, body=given, now_ms=now_ms)
+        score_id = judge(service, stored, vp_token, body=given, now_ms=now_ms)
     return Response(
         _document(service, caller.tenant_id, score_id),
         status_code=201,

@@ -415,3 +415,18 @@ def test_what_is_a_tenants_is_kept_by_no_cache(shared):
         ("/v1/log/checkpoint", {}, "no-cache"),
     ):
         assert shared.http.get(path, headers=headers).headers.get_list("cache-control") == [kept], path
+
+
+def test_a_presentation_that_is_an_object_is_read_strictly_and_refused_where_text_was_asked(shared):
+    request = shared.ask()
+    for presentation, status, code in (
+        ({"@context": ["https://www.w3.org/ns/credentials/v2"]}, 422, "presentation_format_mismatch"),
+        ({"n": 2**53}, 400, "json_number"),
+        ({}, 422, "invalid_request"),
+        ([], 422, "invalid_request"),
+        (1, 422, "invalid_request"),
+    ):
+        refused = shared.submit(request, {"history": [presentation]})
+        assert (refused.status_code, refused.json()["code"]) == (status, code)
+    posted = shared.post_response(request, {"history": [{"@context": []}]})
+    assert (posted.status_code, posted.json()["code"]) == (422, "presentation_format_mismatch")

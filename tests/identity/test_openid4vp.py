@@ -16,6 +16,7 @@ from identity.errors import (
     EncryptedResponseNotAsked,
     IdentityError,
     JsonDuplicateKey,
+    JsonNumber,
     RequestExpired,
     RequestObjectInvalid,
     ResponseInvalid,
@@ -212,7 +213,9 @@ def test_what_is_no_answer_is_refused(form: dict[str, str], error: type[Identity
         {"a": []},
         {"a": [""]},
         {"a": [1]},
-        {"a": [{"jwt": "x"}]},
+        {"a": [{}]},
+        {"a": [True]},
+        {"a": [["x"]]},
         {"a": [None]},
         {"a": ["x"] * 17},
         {f"a{n}": ["x"] for n in range(17)},
@@ -221,6 +224,14 @@ def test_what_is_no_answer_is_refused(form: dict[str, str], error: type[Identity
 def test_what_is_no_vp_token_is_refused(value: Any) -> None:
     with pytest.raises(VpTokenInvalid):
         parse_vp_token(value)
+
+
+def test_a_presentation_is_a_string_or_an_object_whose_numbers_everybody_reads_alike() -> None:
+    token = {"a": ["x"], "b": [{"type": ["VerifiablePresentation"], "n": 2**53 - 1, "f": 0.5, "t": True}]}
+    assert parse_vp_token(token) == token
+    for number in (2**53, -(2**53)):
+        with pytest.raises(JsonNumber):
+            parse_vp_token({"a": [{"deep": [{"n": number}]}]})
 
 
 @settings(max_examples=100)

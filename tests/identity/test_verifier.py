@@ -33,6 +33,7 @@ from identity.errors import (
     KbStale,
     KeyBindingMissing,
     NonceMismatch,
+    PresentationFormatMismatch,
     PrivateKeyInJwk,
     RequestExpired,
     SdHashMismatch,
@@ -181,6 +182,43 @@ def test_36_a_query_whose_credentials_are_all_optional_is_not_answered_by_nothin
     query["credential_sets"] = [{"options": [["c0"]], "required": False}]
     with pytest.raises(CredentialMissing):
         scene.verify({}, scene.request(parse_dcql_query(query)))
+
+
+def test_36_a_presentation_of_another_format_than_asked(scene: Any) -> None:
+    with pytest.raises(PresentationFormatMismatch):
+        scene.verify({"c0": [{"@context": ["https://www.w3.org/ns/credentials/v2"]}]}, scene.request())
+
+
+def test_a_refusal_says_at_which_step_and_for_which_query(scene: Any, published_lists: Any) -> None:
+    request = scene.request(scene.query(GIG_INCOME, MOBILE_MONEY))
+    good, listed = scene.credential(), scene.credential(status=StatusReference(uri=LIST_URI, index=0))
+    gig = scene.credential("gig-income")
+    theirs = SigningKey.generate()
+    # Each is presented for the second query, beside a good answer to the first.
+    cases: list[tuple[str | dict[str, Any], str]] = [
+        ({"proof": {}}, "query"),
+        (bind(scene, request, good, nonce="another"), "binding"),
+        (bind(scene, request, scene.credential("gig-income")), "type"),
+        (bind(scene, request, issued(scene, key=theirs)), "issuer"),
+        (bind(scene, request, scene.credential(expires_at_ms=scene.now_ms - 120_000)), "proof"),
+        (bind(scene, request, issued(scene, currency="sterling")), "claims"),
+        (bind(scene, request, listed), "status"),
+    ]
+    for presentation, step in cases:
+        with pytest.raises(IdentityError) as refused:
+            scene.verify({"c0": [bind(scene, request, gig)], "c1": [presentation]}, request, lists=published_lists())
+        assert (refused.value.step, refused.value.query_id) == (step, "c1"), step
+    # What is of no one credential names none.
+    other = scene.credential(holder=theirs.public)
+    whole: list[tuple[dict[str, list[Any]], str, dict[str, Any]]] = [
+        ({"c0": [bind(scene, request, gig)]}, "query", {}),
+        ({"c0": [bind(scene, request, gig)], "c1": [bind(scene, request, other, key=theirs)]}, "holder", {}),
+        ({}, "request", {"now_ms": request.expires_at_ms}),
+    ]
+    for vp_token, step, arguments in whole:
+        with pytest.raises(IdentityError) as refused:
+            scene.verify(vp_token, request, **arguments)
+        assert (refused.value.step, refused.value.query_id) == (step, None), step
 
 
 def test_37_a_presentation_made_for_another_verifier(scene: Any) -> None:
