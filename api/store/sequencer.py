@@ -82,6 +82,22 @@ class AppendRefusal:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AppendChange:
+    """A change of a tenant's rows, and the entry that tells of it: both become durable, or neither.
+
+    `change` makes its statements in the transaction of the append, one change after the other in the whole log, and
+    returns the entry's body; or None where everything is so already, and then there is nothing to tell. What it raises
+    undoes its own statements only. It may run twice, the first time in a transaction that came to nothing.
+    """
+
+    tenant_id: str
+    at_ms: int
+    type: str
+    tenant_key: bytes = field(repr=False)
+    change: Callable[[Connection], Mapping[str, Any] | None] = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Appended:
     """Where an entry stands, durably."""
 
@@ -99,11 +115,11 @@ class AlreadyAnswered:
 
 @dataclass(frozen=True, kw_only=True)
 class NotRecorded:
-    """The request is over, or has as many refusals as are recorded."""
+    """The request is over, or has as many refusals as are recorded; or nothing was to be changed."""
 
 
 Outcome = Appended | AlreadyAnswered | NotRecorded
-Append = AppendScore | AppendRefusal
+Append = AppendScore | AppendRefusal | AppendChange
 
 
 class Sequencer:
@@ -159,8 +175,8 @@ class Sequencer:
         """Make one entry durable and say where it stands.
 
         Raises RequestExpired or NonceUsed of the identity room where the request was answered otherwise meanwhile,
-        `IdempotencyKeyReused` or `SequencerStopped`, and then nothing of it is stored; or `StoreUnavailable`, and then
-        the same item again says whether it is.
+        `IdempotencyKeyReused`, `SequencerStopped` or what a change raises, and then nothing of it is stored; or
+        `StoreUnavailable`, and then the same item again says whether it is.
         """
         future: Future[Outcome] = Future()
         with self._door:
@@ -252,8 +268,10 @@ class _Batch:
             try:
                 if isinstance(item, AppendScore):
                     results.append(self._append_score(item))
-                else:
+                elif isinstance(item, AppendRefusal):
                     results.append(self._append_refusal(item))
+                else:
+                    results.append(self._append_change(item))
             except (IdentityError, StoreError) as refused:
                 results.append(refused)
         if self._leaves:
@@ -326,6 +344,13 @@ class _Batch:
         self._refusals[item.request_id] = (refusals + 1, item.code)
         body = {"request_id": item.request_id, "code": item.code}
         return self._append_entry(item, "refusal", body, subject_id=None, key=item.tenant_key, answer=None)
+
+    def _append_change(self, item: AppendChange) -> Outcome:
+        with self._transaction.begin_nested():
+            body = item.change(self._transaction)
+        if body is None:
+            return NotRecorded()
+        return self._append_entry(item, item.type, body, subject_id=None, key=item.tenant_key, answer=None)
 
     def _append_entry(
         self,

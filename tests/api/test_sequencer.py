@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy
-from sqlalchemy import event, func, insert, select
+from sqlalchemy import event, func, insert, select, update
 
 from api.store import sequencer as sequencer_module
 from api.store.database import StoreUnavailable, open_engine, read_transaction, write_transaction
@@ -18,6 +18,7 @@ from api.store.requests import RequestStore
 from api.store.sequencer import (
     MAX_REFUSALS_PER_REQUEST,
     AlreadyAnswered,
+    AppendChange,
     Appended,
     AppendRefusal,
     AppendScore,
@@ -116,6 +117,9 @@ class Log:
             tenant_id=tenant, request_id=request_id, at_ms=NOW_MS, code="bad_signature", tenant_key=b"k" * 32
         )
         return replace(item, **changes)
+
+    def change(self, tenant, apply):
+        return AppendChange(tenant_id=tenant, at_ms=NOW_MS, type="trust", tenant_key=b"k" * 32, change=apply)
 
     def append_together(self, items):
         """Append items in one batch; an item's outcome, or the error that it got."""
@@ -357,6 +361,69 @@ def test_a_write_that_fails_anywhere_leaves_nothing_half_written(log, when, erro
         assert log.verify() == before
         assert isinstance(log.sequencer.append(prepared), Appended)
         log.verify()
+
+
+def rename(tenant, name, body):
+    """A change that gives a tenant another name, and tells of it."""
+
+    def apply(transaction):
+        transaction.execute(update(tenants).where(tenants.c.id == tenant).values(name=name))
+        return body
+
+    return apply
+
+
+def names_of(log):
+    with read_transaction(log.engine) as transaction:
+        return dict(transaction.execute(select(tenants.c.id, tenants.c.name)).all())
+
+
+def test_a_change_and_its_entry_become_durable_together(log):
+    appended = log.sequencer.append(log.change("a", rename("a", "renamed", {"to": "renamed"})))
+    assert (appended.log_index, appended.seq) == (0, 0)
+    assert log.verify() == [("a", 0, 0, "trust")]
+    assert names_of(log)["a"] == "renamed"
+
+
+def test_where_nothing_is_to_be_changed_there_is_nothing_to_tell(log):
+    assert log.sequencer.append(log.change("a", lambda _transaction: None)) == NotRecorded()
+    assert log.verify() == []
+
+
+def test_a_change_that_is_refused_undoes_its_own_statements_only(log):
+    def refuse(transaction):
+        rename("b", "half done", {})(transaction)
+        raise SequencerStopped
+
+    first, second = log.add_requests("a", 2)
+    outcomes = log.append_together(
+        [
+            log.score("a", first),
+            log.change("b", refuse),
+            log.change("a", rename("a", "renamed", {})),
+            log.score("a", second),
+        ]
+    )
+    assert [type(each) for each in outcomes] == [Appended, SequencerStopped, Appended, Appended]
+    assert [entry[3] for entry in log.verify()] == ["refusal", "score", "trust", "score"]
+    assert names_of(log) == {"a": "renamed", "b": "b", "blocker": "blocker"}
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_change_that_fails_at_any_statement_changes_nothing(log, when):
+    def item(name):
+        return log.change("a", rename("a", name, {"to": name}))
+
+    steps = len(statements_of(log.engine, lambda: log.sequencer.append(item("warm"))))
+    assert steps > 5
+    for place in range(steps):
+        before, names = log.verify(), names_of(log)
+        undo = fail_at(log.engine, place, when, sqlalchemy.exc.OperationalError("x", {}, Exception("gone")))
+        with pytest.raises(StoreUnavailable):
+            log.sequencer.append(item(f"name {place}"))
+        undo()
+        assert (log.verify(), names_of(log)) == (before, names)
+        assert isinstance(log.sequencer.append(item(f"name {place}")), Appended)
 
 
 @pytest.mark.parametrize("persisted", [False, True])
