@@ -37,6 +37,7 @@ from chain.anchor import AnchorClient, create_log, deploy_contract
 from chain.node import load_chain, parse_account_key
 from chain.note import LogSigner, VerifierKey
 from identity.credential_types.types import load_credential_types
+from identity.did_resolver import DidResolver
 from identity.fetch import GuardedFetcher
 from identity.openid4vp import client_id_of
 from identity.status_list import StatusChecker
@@ -82,9 +83,12 @@ def create_app(settings: Settings, clock: Callable[[], int] = now_ms) -> FastAPI
         observe_batch=metrics.batch_entries.observe,
     )
     statuses = StatusStore(engine=engine)
+    fetcher = GuardedFetcher(allow_http_origins=settings.allow_http_origins)
+    dids = DidResolver(fetcher)
     rooms = Rooms(
         verifier=Verifier(
-            statuses=StatusChecker(GuardedFetcher(allow_http_origins=settings.allow_http_origins)),
+            statuses=StatusChecker(fetcher, dids),
+            dids=dids,
             types=load_credential_types(),
         ),
         artifact=load_artifact(

@@ -1,10 +1,22 @@
-"""DIDs that are their own documents: did:key and did:jwk, resolved without a network."""
+"""DID documents, and the DIDs that are their own: did:key and did:jwk, resolved without a network."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from identity.encoding import decode_base64url, encode_base64url, encode_json, parse_json_object
-from identity.errors import BadDid, BadKid, IdentityError, IssuerKeyMismatch, PrivateKeyInJwk, UnknownKid
+from identity.errors import (
+    BadDid,
+    BadKid,
+    IdentityError,
+    IssuerKeyMismatch,
+    KeyAmbiguous,
+    KeyNotForRelationship,
+    KeyNotSupported,
+    KeyPastItsEnd,
+    PrivateKeyInJwk,
+    UnknownKid,
+)
 from identity.keys import PublicKey, ed25519_public_key, p256_public_key, parse_public_jwk
 
 # Base58 decoding is quadratic, so its input is bounded before it is looked at.
@@ -17,13 +29,61 @@ _BASE58_VALUES = {character: value for value, character in enumerate(_BASE58_ALP
 _ED25519_PREFIX = b"\xed\x01"
 _P256_PREFIX = b"\x80\x24"
 
+# What a key may be used for (CID 1.0 section 2.3): to sign credentials and lists, or to show who one is.
+Relationship = Literal["assertionMethod", "authentication"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerificationMethod:
+    """One key of a DID and what it serves for; `key` is None for a kind of key that we do not verify with.
+
+    From `ends_at_ms` on (UTC milliseconds, its `revoked` or `expires`) nothing is verified with it any more, whenever
+    it may have been signed (CID 1.0 section 2.2).
+    """
+
+    key: PublicKey | None
+    relationships: frozenset[Relationship]
+    ends_at_ms: int | None = None
+
 
 @dataclass(frozen=True, kw_only=True)
 class DidDocument:
     """What a DID resolves to: its verification methods, by their absolute DID URLs."""
 
     did: str
-    verification_methods: Mapping[str, PublicKey]
+    verification_methods: Mapping[str, VerificationMethod]
+
+    def key(self, *, kid: str | None, relationship: Relationship, now_ms: int) -> PublicKey:
+        """The key that `kid` names, or without a `kid` the only one that serves for `relationship`.
+
+        `kid` is an absolute DID URL of this DID or a relative one such as "#0". Raises BadKid, IssuerKeyMismatch
+        (the key id of another DID), UnknownKid, KeyAmbiguous, KeyNotForRelationship, KeyPastItsEnd, KeyNotSupported.
+        """
+        method = self._named_method(kid) if kid is not None else self._only_method(relationship)
+        if relationship not in method.relationships:
+            raise KeyNotForRelationship
+        if method.ends_at_ms is not None and now_ms >= method.ends_at_ms:
+            raise KeyPastItsEnd
+        if method.key is None:
+            raise KeyNotSupported
+        return method.key
+
+    def _named_method(self, kid: str) -> VerificationMethod:
+        did, separator, fragment = kid.partition("#")
+        if not separator or not fragment or not (did == "" or did.startswith("did:")):
+            raise BadKid
+        if did not in ("", self.did):
+            raise IssuerKeyMismatch
+        method = self.verification_methods.get(f"{self.did}#{fragment}")
+        if method is None:
+            raise UnknownKid
+        return method
+
+    def _only_method(self, relationship: Relationship) -> VerificationMethod:
+        serving = [each for each in self.verification_methods.values() if relationship in each.relationships]
+        if len(serving) != 1:
+            raise KeyAmbiguous
+        return serving[0]
 
 
 def did_jwk(key: PublicKey) -> str:
@@ -50,29 +110,16 @@ def resolve_did(did: str) -> DidDocument:
         fragment, key = "0", _did_jwk_public_key(did)
     else:
         raise BadDid
-    return DidDocument(did=did, verification_methods={f"{did}#{fragment}": key})
+    method = VerificationMethod(key=key, relationships=frozenset({"assertionMethod", "authentication"}))
+    return DidDocument(did=did, verification_methods={f"{did}#{fragment}": method})
 
 
 def resolve_verification_key(*, did: str, kid: str | None) -> PublicKey:
-    """The key with which `did` signed: the method that `kid` names, or the only one when there is no `kid`.
+    """The key with which `did`, a DID that is its own document, signed; its one key serves for everything, for ever.
 
-    `kid` is an absolute DID URL of that DID or a relative one such as "#0". Raises BadKid, IssuerKeyMismatch
-    (the key id of another DID), UnknownKid, and as `resolve_did`.
+    For where there is no network. Raises as `resolve_did` and as `DidDocument.key`.
     """
-    methods = resolve_did(did).verification_methods
-    if kid is None:
-        if len(methods) != 1:
-            raise UnknownKid
-        return next(iter(methods.values()))
-    kid_did, separator, fragment = kid.partition("#")
-    if not separator or not fragment or not (kid_did == "" or kid_did.startswith("did:")):
-        raise BadKid
-    if kid_did not in ("", did):
-        raise IssuerKeyMismatch
-    key = methods.get(f"{did}#{fragment}")
-    if key is None:
-        raise UnknownKid
-    return key
+    return resolve_did(did).key(kid=kid, relationship="assertionMethod", now_ms=0)
 
 
 def _did_key_public_key(did: str) -> PublicKey:

@@ -135,6 +135,26 @@ class UnknownKid(IdentityError):
     message = "The DID has no such verification method."
 
 
+class KeyAmbiguous(IdentityError):
+    code = "key_ambiguous"
+    message = "No key is named, and the DID has none or several that could be meant."
+
+
+class KeyNotForRelationship(IdentityError):
+    code = "key_not_for_relationship"
+    message = "The DID does not use this key for what was signed."
+
+
+class KeyPastItsEnd(IdentityError):
+    code = "key_past_its_end"
+    message = "The DID's key is revoked or has expired."
+
+
+class KeyNotSupported(IdentityError):
+    code = "key_not_supported"
+    message = "The DID's key is of a kind that is not supported."
+
+
 # Claims and time
 
 

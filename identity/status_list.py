@@ -5,7 +5,7 @@ import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from identity.did import resolve_verification_key
+from identity.did_resolver import DidResolver
 from identity.encoding import JsonValue, decode_base64url, encode_base64url, encode_json, parse_json_object
 from identity.errors import (
     BadStatusIndex,
@@ -133,7 +133,7 @@ def issue_status_list(
     return sign_jws({"typ": STATUS_LIST_TYP, "kid": key.kid}, encode_json(payload), key)
 
 
-def verify_status_list(token: str, *, uri: str, issuer: str, now_ms: int) -> StatusList:
+def verify_status_list(token: str, *, uri: str, issuer: str, dids: DidResolver, now_ms: int) -> StatusList:
     """Verify a status list JWT: signed by `issuer` (a DID, the credential's own), made for `uri`, in time.
 
     Raises StatusListIssuerMismatch, StatusListSubjectMismatch, StatusListExpired, StatusListTooLarge,
@@ -143,7 +143,7 @@ def verify_status_list(token: str, *, uri: str, issuer: str, now_ms: int) -> Sta
     if jws.typ != STATUS_LIST_TYP:
         raise WrongTyp
     try:
-        key = resolve_verification_key(did=issuer, kid=jws.kid)
+        key = dids.resolve_key(did=issuer, kid=jws.kid, relationship="assertionMethod", now_ms=now_ms)
     except IssuerKeyMismatch:
         raise StatusListIssuerMismatch from None
     payload = parse_json_object(verify_jws(jws, key, typ=STATUS_LIST_TYP))
@@ -174,8 +174,9 @@ class StatusChecker:
     A refused or failed fetch is remembered for five seconds, so that a dead host is not waited for by everyone.
     """
 
-    def __init__(self, fetcher: "GuardedFetcher") -> None:
+    def __init__(self, fetcher: "GuardedFetcher", dids: DidResolver) -> None:
         self._fetcher = fetcher
+        self._dids = dids
         self._lock = threading.Lock()
         self._cache: dict[tuple[str, str], _CacheEntry] = {}
 
@@ -221,7 +222,7 @@ class StatusChecker:
             token = body.decode("ascii")
         except UnicodeDecodeError:
             raise BadStatusList from None
-        status_list = verify_status_list(token, uri=uri, issuer=issuer, now_ms=now_ms)
+        status_list = verify_status_list(token, uri=uri, issuer=issuer, dids=self._dids, now_ms=now_ms)
         cached_until_ms = now_ms + min(status_list.ttl_s or _DEFAULT_TTL_S, _MAX_AGE_S) * 1000
         fresh_until_ms = min(cached_until_ms, status_list.expires_at_ms)
         return _FetchedList(status_list=status_list, fetched_at_ms=now_ms, fresh_until_ms=fresh_until_ms)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from identity.credential_types.types import CredentialType
 from identity.dcql import CredentialQuery, select_claims, verify_answered_ids
-from identity.did import resolve_verification_key
+from identity.did_resolver import DidResolver
 from identity.encoding import JsonObject, JsonValue, decode_base64url, parse_json, parse_json_object
 from identity.errors import (
     ArrayNotWhole,
@@ -80,8 +80,9 @@ class _Presented:
 class Verifier:
     """Verifies presentations against a request; holds nothing of any of them."""
 
-    def __init__(self, *, statuses: StatusChecker, types: Mapping[str, CredentialType]) -> None:
+    def __init__(self, *, statuses: StatusChecker, dids: DidResolver, types: Mapping[str, CredentialType]) -> None:
         self._statuses = statuses
+        self._dids = dids
         self._types = types
 
     def verify(
@@ -96,7 +97,7 @@ class Verifier:
         The error says at which step, and for which credential query where it is of one.
 
         The order is deliberate: what costs nothing first, trust before a key is resolved or a signature checked, and
-        the one step that goes to the network last, for credentials that everything else has accepted. Claims beyond
+        statuses, which always go to the network, last, for credentials that everything else has accepted. Claims beyond
         those asked for are dropped, never refused and never passed on. That a request is answered once only, and that
         the answer came in through its own response_uri, is for the caller to hold (`identity.presentation`).
         """
@@ -167,7 +168,9 @@ class Verifier:
                     raise UnknownCredentialType
             with _at_step("issuer", one.query):
                 trusted.require(parsed.issuer, parsed.vct, now_ms)
-                return resolve_verification_key(did=parsed.issuer, kid=parsed.kid)
+                return self._dids.resolve_key(
+                    did=parsed.issuer, kid=parsed.kid, relationship="assertionMethod", now_ms=now_ms
+                )
 
         with _at_step("proof", one.query):
             return verify_sd_jwt(

@@ -9,6 +9,7 @@ from api.store import status as status_module
 from api.store.database import open_engine, read_transaction, write_transaction
 from api.store.status import CAPACITY, StatusStore
 from api.store.tables import status_indices, status_lists, tenants
+from identity.did_resolver import DidResolver
 from identity.errors import BadStatusIndex, StatusListIssuerMismatch, StatusListSubjectMismatch
 from identity.keys import SigningKey
 from identity.status_list import StatusChecker, StatusReference, verify_status_list
@@ -110,7 +111,8 @@ def test_our_own_checker_takes_the_served_list_and_sees_what_was_revoked(harness
     issuer = harness.service.rooms.attest_key.did
 
     def check(reference):
-        return StatusChecker(ServedLists(harness)).check_status(reference, issuer=issuer, now_ms=harness.clock()).status
+        checker = StatusChecker(ServedLists(harness), DidResolver(None))
+        return checker.check_status(reference, issuer=issuer, now_ms=harness.clock()).status
 
     assert (check(first), check(second)) == ("valid", "valid")
     revoke(harness, first)
@@ -121,15 +123,21 @@ def test_a_list_is_signed_by_the_issuer_of_the_scores_for_its_own_address(shared
     reference = shared.score()["status"]
     token = shared.http.get(reference["uri"]).text
     issuer = shared.service.rooms.attest_key.did
-    verified = verify_status_list(token, uri=reference["uri"], issuer=issuer, now_ms=shared.clock())
+    verified = verify_status_list(
+        token, uri=reference["uri"], issuer=issuer, dids=DidResolver(None), now_ms=shared.clock()
+    )
     assert verified.status(reference["index"]) == 0
     assert verified.status(CAPACITY - 1) == 0
     with pytest.raises(BadStatusIndex):
         verified.status(CAPACITY)
     with pytest.raises(StatusListIssuerMismatch):
-        verify_status_list(token, uri=reference["uri"], issuer=SigningKey.generate().did, now_ms=shared.clock())
+        verify_status_list(
+            token, uri=reference["uri"], issuer=SigningKey.generate().did, dids=DidResolver(None), now_ms=shared.clock()
+        )
     with pytest.raises(StatusListSubjectMismatch):
-        verify_status_list(token, uri=reference["uri"] + "0", issuer=issuer, now_ms=shared.clock())
+        verify_status_list(
+            token, uri=reference["uri"] + "0", issuer=issuer, dids=DidResolver(None), now_ms=shared.clock()
+        )
 
 
 @pytest.mark.parametrize(("list_id", "status"), [("0" * 16, 404), ("0" * 15, 422), ("x" * 16, 422), ("..", 404)])

@@ -8,6 +8,7 @@ import pytest
 
 from identity.credential_types.types import CredentialType, load_credential_types
 from identity.dcql import DcqlQuery, parse_dcql_query
+from identity.did_resolver import DidResolver
 from identity.errors import FetchFailed
 from identity.fetch import GuardedFetcher
 from identity.holder import present
@@ -133,8 +134,9 @@ class Scene:
         trusted: TrustedIssuers | None = None,
         now_ms: int | None = None,
     ) -> VerifiedPresentation:
-        checker = StatusChecker(cast(GuardedFetcher, lists or PublishedLists()))
-        verifier = Verifier(statuses=checker, types=self.types)
+        dids = DidResolver(None)
+        checker = StatusChecker(cast(GuardedFetcher, lists or PublishedLists()), dids)
+        verifier = Verifier(statuses=checker, dids=dids, types=self.types)
         return verifier.verify(vp_token, request, self.trusted if trusted is None else trusted, now_ms or self.now_ms)
 
 

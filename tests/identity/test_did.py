@@ -4,25 +4,51 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from identity.did import _decode_base58, did_jwk, did_key, resolve_did, resolve_verification_key
+from identity.did import (
+    DidDocument,
+    Relationship,
+    VerificationMethod,
+    _decode_base58,
+    did_jwk,
+    did_key,
+    resolve_did,
+    resolve_verification_key,
+)
+from identity.did_resolver import DidResolver
 from identity.encoding import encode_base64url, encode_json
-from identity.errors import BadDid, BadKid, IdentityError, IssuerKeyMismatch, PrivateKeyInJwk, UnknownKid
-from identity.keys import Algorithm, SigningKey, ed25519_public_key, p256_public_key, parse_public_jwk
+from identity.errors import (
+    BadDid,
+    BadKid,
+    IdentityError,
+    IssuerKeyMismatch,
+    KeyAmbiguous,
+    KeyNotForRelationship,
+    KeyNotSupported,
+    KeyPastItsEnd,
+    PrivateKeyInJwk,
+    UnknownKid,
+)
+from identity.keys import Algorithm, PublicKey, SigningKey, ed25519_public_key, p256_public_key, parse_public_jwk
 
 VECTORS = Path(os.environ.get("CREDENCE_TEST_DATA", "")) / "vectors/did-key/test-vectors"
 needs_vectors = pytest.mark.skipif("CREDENCE_TEST_DATA" not in os.environ, reason="CREDENCE_TEST_DATA is not set")
 KEY = SigningKey.generate()
+NOW_MS = 1_790_000_000_000
 
 
 def did_key_vectors(file: str) -> dict[str, Any]:
     document: dict[str, Any] = json.loads((VECTORS / file).read_bytes())
     return document
+
+
+def keys_of(did: str) -> dict[str, PublicKey | None]:
+    return {id: method.key for id, method in resolve_did(did).verification_methods.items()}
 
 
 @needs_vectors
@@ -38,7 +64,7 @@ def test_did_key_vectors_of_p256() -> None:
             key = parse_public_jwk(method["publicKeyJwk"])
         else:
             key = p256_public_key(_decode_base58(method["publicKeyBase58"]))
-        assert dict(resolve_did(did).verification_methods) == {method["id"]: key}
+        assert keys_of(did) == {method["id"]: key}
         assert did_key(key) == did
         ran += 1
     assert ran == 3
@@ -53,7 +79,7 @@ def test_did_key_vectors_of_ed25519() -> None:
             key = parse_public_jwk(method["publicKeyJwk"])
         else:
             key = ed25519_public_key(_decode_base58(method["publicKeyBase58"]))
-        assert dict(resolve_did(did).verification_methods) == {method["id"]: key}
+        assert keys_of(did) == {method["id"]: key}
         assert did_key(key) == did
     assert len(vectors) == 5
 
@@ -79,7 +105,7 @@ def test_did_jwk_example_of_its_specification() -> None:
         "did:jwk:eyJjcnYiOiJQLTI1NiIsImt0eSI6IkVDIiwieCI6ImFjYklRaXVNczNpOF91c3pFakoydHBUdFJNNEVVM3l6OTFQSDZDZEgyVjAi"
         "LCJ5IjoiX0tjeUxqOXZXTXB0bm1LdG00NkdxRHo4d2Y3NEk1TEtncmwyR3pIM25TRSJ9"
     )
-    assert dict(resolve_did(did).verification_methods) == {did + "#0": parse_public_jwk(jwk)}
+    assert keys_of(did) == {did + "#0": parse_public_jwk(jwk)}
 
 
 @pytest.mark.parametrize("alg", ["ES256", "EdDSA"])
@@ -87,7 +113,7 @@ def test_did_jwk_example_of_its_specification() -> None:
 def test_round_trip(alg: Algorithm, make_did: Any) -> None:
     key = SigningKey.generate(alg)
     did = make_did(key.public)
-    assert list(resolve_did(did).verification_methods.values()) == [key.public]
+    assert list(keys_of(did).values()) == [key.public]
     assert resolve_verification_key(did=did, kid=None) == key.public
 
 
@@ -118,10 +144,10 @@ def test_an_altered_did_key_never_resolves_to_the_same_key(place: int, character
     if altered == DID_KEY:
         return
     try:
-        methods = resolve_did(altered).verification_methods
+        keys = keys_of(altered)
     except IdentityError:
         return
-    assert KEY.public not in methods.values()
+    assert KEY.public not in keys.values()
 
 
 def test_input_50_a_long_did_key_is_refused_before_it_is_decoded() -> None:
@@ -180,3 +206,80 @@ def test_input_09_the_kid_of_another_did_is_refused() -> None:
 def test_a_method_that_the_did_lacks_is_refused(fragment: str) -> None:
     with pytest.raises(UnknownKid):
         resolve_verification_key(did=KEY.did, kid=f"{KEY.did}#{fragment}")
+
+
+# Documents with several keys: which one signed?
+
+OTHER, DID = SigningKey.generate("EdDSA"), "did:web:issuer.example"
+
+
+def document(**methods: VerificationMethod) -> DidDocument:
+    return DidDocument(did=DID, verification_methods={f"{DID}#{name}": method for name, method in methods.items()})
+
+
+def method(
+    key: PublicKey | None = KEY.public, *relationships: Relationship, ends_at_ms: int | None = None
+) -> VerificationMethod:
+    serving = frozenset[Relationship](relationships or ("assertionMethod",))
+    return VerificationMethod(key=key, relationships=serving, ends_at_ms=ends_at_ms)
+
+
+def key_of(document: DidDocument, kid: str | None, relationship: Relationship = "assertionMethod") -> PublicKey:
+    return document.key(kid=kid, relationship=relationship, now_ms=NOW_MS)
+
+
+def test_a_kid_chooses_among_several_keys() -> None:
+    two = document(old=method(KEY.public), new=method(OTHER.public))
+    for kid, key in (("old", KEY), ("new", OTHER)):
+        assert key_of(two, f"{DID}#{kid}") == key_of(two, f"#{kid}") == key.public
+
+
+def test_without_a_kid_the_only_key_that_serves_is_meant() -> None:
+    two = document(sign=method(KEY.public), log_in=method(OTHER.public, "authentication"))
+    assert key_of(two, None) == KEY.public
+    assert key_of(two, None, "authentication") == OTHER.public
+
+
+@pytest.mark.parametrize(
+    "ambiguous",
+    [
+        document(),
+        document(log_in=method(KEY.public, "authentication")),
+        document(old=method(KEY.public), new=method(OTHER.public)),
+        document(old=method(KEY.public, ends_at_ms=1), new=method(OTHER.public)),
+        document(ours=method(KEY.public), theirs=method(None)),
+    ],
+)
+def test_without_a_kid_none_or_several_keys_are_refused(ambiguous: DidDocument) -> None:
+    with pytest.raises(KeyAmbiguous):
+        key_of(ambiguous, None)
+
+
+def test_input_42_a_key_that_does_not_serve_for_what_was_signed_is_refused() -> None:
+    one = document(log_in=method(KEY.public, "authentication"))
+    with pytest.raises(KeyNotForRelationship):
+        key_of(one, "#log_in")
+
+
+def test_input_51_a_key_is_refused_from_its_end_on() -> None:
+    one = document(old=method(KEY.public, ends_at_ms=NOW_MS))
+    for kid in ("#old", None):
+        assert one.key(kid=kid, relationship="assertionMethod", now_ms=NOW_MS - 1) == KEY.public
+        with pytest.raises(KeyPastItsEnd):
+            key_of(one, kid)
+
+
+def test_a_key_of_a_kind_that_we_do_not_verify_with_is_refused() -> None:
+    with pytest.raises(KeyNotSupported):
+        key_of(document(rsa=method(None)), "#rsa")
+
+
+def test_a_resolver_without_a_network_knows_the_dids_that_are_their_own_documents() -> None:
+    dids = DidResolver(None)
+    for did in (KEY.did, DID_KEY):
+        assert dids.resolve(did, now_ms=NOW_MS) == resolve_did(did)
+        for relationship in get_args(Relationship):
+            resolved = dids.resolve_key(did=did, kid=None, relationship=relationship, now_ms=NOW_MS)
+            assert resolved == KEY.public
+    with pytest.raises(BadDid):
+        dids.resolve(DID, now_ms=NOW_MS)

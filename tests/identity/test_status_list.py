@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from identity.did_resolver import DidResolver
 from identity.encoding import decode_base64url, encode_base64url, encode_json
 from identity.errors import (
     AlgNotAllowed,
@@ -62,6 +63,7 @@ needs_vectors = pytest.mark.skipif(not HAS_DATA, reason="CREDENCE_TEST_DATA is n
 EXAMPLES: dict[str, str] = json.loads(DATA.read_bytes()) if HAS_DATA else {}
 
 ISSUER = SigningKey.generate()
+DIDS = DidResolver(None)
 URI = "https://issuer.example/status/1"
 NOW_S = 1_790_000_000
 NOW_MS = NOW_S * 1000
@@ -139,9 +141,11 @@ def test_the_drafts_own_token_is_refused_for_its_kid() -> None:
     token = "".join(EXAMPLES["examples/status_list_jwt_raw.md"].split())
     assert parse_jws(token).header == {"alg": "ES256", "kid": "12", "typ": "statuslist+jwt"}
     with pytest.raises(BadDid):
-        verify_status_list(token, uri="https://example.com/statuslists/1", issuer="https://example.com", now_ms=NOW_MS)
+        verify_status_list(
+            token, uri="https://example.com/statuslists/1", issuer="https://example.com", dids=DIDS, now_ms=NOW_MS
+        )
     with pytest.raises(BadKid):
-        verify_status_list(token, uri="https://example.com/statuslists/1", issuer=ISSUER.did, now_ms=NOW_MS)
+        verify_status_list(token, uri="https://example.com/statuslists/1", issuer=ISSUER.did, dids=DIDS, now_ms=NOW_MS)
 
 
 def _statuses(bits: int, packed: bytes) -> list[int]:
@@ -164,7 +168,7 @@ def signed(*, key: SigningKey = ISSUER, header: dict[str, Any] | None = None, **
 
 
 def verify(token: str, *, now_ms: int = NOW_MS, uri: str = URI, issuer: str = ISSUER.did) -> StatusList:
-    return verify_status_list(token, uri=uri, issuer=issuer, now_ms=now_ms)
+    return verify_status_list(token, uri=uri, issuer=issuer, dids=DIDS, now_ms=now_ms)
 
 
 @given(
@@ -307,7 +311,7 @@ def test_input_55_a_list_without_an_end_is_not_believed_for_ever() -> None:
 
 def test_input_55_a_cached_list_without_an_end_is_used_for_a_day_at_most() -> None:
     fetcher = ScriptedFetcher(lambda _: signed(exp=..., ttl=10**9))
-    checker = StatusChecker(fetcher)
+    checker = StatusChecker(fetcher, DIDS)
     assert check(checker, now_ms=NOW_MS + 86_300_000).status == "valid"
     with pytest.raises(StatusListExpired):
         check(checker, now_ms=NOW_MS + 86_400_000)
@@ -390,7 +394,7 @@ def failing(error: type[IdentityError]) -> Callable[[str], str]:
 
 def test_statuses_and_when_they_were_checked() -> None:
     fetcher = ScriptedFetcher(lambda _: published())
-    checker = StatusChecker(fetcher)
+    checker = StatusChecker(fetcher, DIDS)
     assert check(checker, 0) == CheckedStatus(status="valid", checked_at_ms=NOW_MS)
     assert check(checker, 1, now_ms=NOW_MS + 1000) == CheckedStatus(status="invalid", checked_at_ms=NOW_MS)
     assert check(checker, 2).status == "suspended"
@@ -401,7 +405,7 @@ def test_statuses_and_when_they_were_checked() -> None:
 
 def test_a_list_is_fetched_again_after_its_ttl() -> None:
     fetcher = ScriptedFetcher(lambda _: published(b"\0"))
-    checker = StatusChecker(fetcher)
+    checker = StatusChecker(fetcher, DIDS)
     assert check(checker).status == "valid"
     fetcher.answer = lambda _: published(b"\1", now_ms=NOW_MS + 60_000)
     assert check(checker, now_ms=NOW_MS + 59_999).status == "valid"
@@ -411,7 +415,7 @@ def test_a_list_is_fetched_again_after_its_ttl() -> None:
 
 def test_a_list_is_never_used_past_its_exp_or_a_day() -> None:
     fetcher = ScriptedFetcher(lambda _: published(ttl_s=10**9, expires_in_s=30))
-    checker = StatusChecker(fetcher)
+    checker = StatusChecker(fetcher, DIDS)
     assert check(checker).status == "valid"
     with pytest.raises(StatusListExpired):
         check(checker, now_ms=NOW_MS + 30_000)
@@ -425,7 +429,7 @@ def test_a_list_is_never_used_past_its_exp_or_a_day() -> None:
 
 def test_a_list_without_ttl_and_exp_is_kept_for_five_minutes() -> None:
     fetcher = ScriptedFetcher(lambda _: signed(exp=...))
-    checker = StatusChecker(fetcher)
+    checker = StatusChecker(fetcher, DIDS)
     for elapsed_ms, fetches in ((0, 1), (299_999, 1), (300_000, 2)):
         assert check(checker, now_ms=NOW_MS + elapsed_ms).status == "valid"
         assert len(fetcher.fetched) == fetches
@@ -434,17 +438,17 @@ def test_a_list_without_ttl_and_exp_is_kept_for_five_minutes() -> None:
 @pytest.mark.parametrize("url", ["http://issuer.example/1", "https://10.0.0.1/1", "https://localhost/1"])
 def test_input_52_a_list_url_outside_the_rules_is_refused(url: str) -> None:
     with pytest.raises(UrlNotAllowed):
-        check(StatusChecker(GuardedFetcher()), uri=url)
+        check(StatusChecker(GuardedFetcher(), DIDS), uri=url)
 
 
 def test_input_52_a_list_url_that_redirects_is_refused() -> None:
     with pytest.raises(RedirectNotFollowed):
-        check(StatusChecker(ScriptedFetcher(failing(RedirectNotFollowed))))
+        check(StatusChecker(ScriptedFetcher(failing(RedirectNotFollowed)), DIDS))
 
 
 def test_input_55_a_cached_list_past_its_ttl_is_not_used_when_the_issuer_is_gone() -> None:
     fetcher = ScriptedFetcher(lambda _: published())
-    checker = StatusChecker(fetcher)
+    checker = StatusChecker(fetcher, DIDS)
     check(checker)
     fetcher.answer = failing(FetchTimeout)
     assert check(checker, now_ms=NOW_MS + 59_999).status == "valid"
@@ -454,7 +458,7 @@ def test_input_55_a_cached_list_past_its_ttl_is_not_used_when_the_issuer_is_gone
 
 def test_input_56_a_status_of_another_purpose_is_refused() -> None:
     """A token status list has no purposes; the values that an application defines for itself are as unknown to us."""
-    checker = StatusChecker(ScriptedFetcher(lambda _: published(b"\3\x0b\0", bits=4)))
+    checker = StatusChecker(ScriptedFetcher(lambda _: published(b"\3\x0b\0", bits=4)), DIDS)
     for index in (0, 1):
         with pytest.raises(UnknownStatusValue):
             check(checker, index)
@@ -464,7 +468,7 @@ def test_input_56_a_status_of_another_purpose_is_refused() -> None:
 @pytest.mark.parametrize("error", [FetchFailed, FetchTimeout])
 def test_input_57_an_unreachable_list_fails_closed_and_is_retriable(error: type[IdentityError]) -> None:
     fetcher = ScriptedFetcher(failing(error))
-    checker = StatusChecker(fetcher)
+    checker = StatusChecker(fetcher, DIDS)
     with pytest.raises(StatusUnavailable) as refusal:
         check(checker)
     assert refusal.value.retriable
@@ -491,7 +495,7 @@ def test_input_55_a_bad_answer_is_refused_and_not_cached_as_a_list(
     body: str | bytes, error: type[IdentityError]
 ) -> None:
     fetcher = ScriptedFetcher(lambda _: body)
-    checker = StatusChecker(fetcher)
+    checker = StatusChecker(fetcher, DIDS)
     with pytest.raises(error):
         check(checker)
     fetcher.answer = lambda _: published()
@@ -502,7 +506,7 @@ def test_input_55_a_bad_answer_is_refused_and_not_cached_as_a_list(
 
 def test_one_issuers_list_does_not_answer_for_another() -> None:
     other = SigningKey.generate()
-    checker = StatusChecker(ScriptedFetcher(lambda _: published()))
+    checker = StatusChecker(ScriptedFetcher(lambda _: published()), DIDS)
     check(checker)
     with pytest.raises(StatusListIssuerMismatch):
         checker.check_status(StatusReference(uri=URI, index=0), issuer=other.did, now_ms=NOW_MS)
@@ -517,7 +521,7 @@ def test_many_threads_share_one_fetch_and_do_not_wait_for_other_lists() -> None:
         return published(uri=url)
 
     fetcher = ScriptedFetcher(slow_for_one)
-    checker = StatusChecker(fetcher)
+    checker = StatusChecker(fetcher, DIDS)
     results: list[CheckedStatus] = []
     threads = [threading.Thread(target=lambda: results.append(check(checker, 1))) for _ in range(20)]
     for thread in threads:
@@ -534,7 +538,7 @@ def test_many_threads_share_one_fetch_and_do_not_wait_for_other_lists() -> None:
 def test_the_cache_is_bounded_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("identity.status_list._MAX_CACHED_BYTES", 2500)
     fetcher = ScriptedFetcher(lambda url: published(bytes(1000), bits=8, uri=url))
-    checker = StatusChecker(fetcher)
+    checker = StatusChecker(fetcher, DIDS)
     for number in (1, 2, 3, 3, 2):
         check(checker, uri=f"{URI}/{number}")
     assert len(fetcher.fetched) == 3
@@ -545,7 +549,7 @@ def test_the_cache_is_bounded_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_cache_is_bounded_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("identity.status_list._MAX_CACHED_LISTS", 10)
     fetcher = ScriptedFetcher(lambda url: published(uri=url))
-    checker = StatusChecker(fetcher)
+    checker = StatusChecker(fetcher, DIDS)
     for number in range(50):
         check(checker, uri=f"{URI}/{number}")
     assert len(checker._cache) == 10

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from identity.did import resolve_verification_key
+from identity.did_resolver import DidResolver
 from identity.keys import SigningKey
 from identity.sd_jwt import VerifiedSdJwt, verify_sd_jwt
 from identity.status_list import verify_status_list
@@ -66,7 +67,11 @@ def test_each_row_becomes_a_credential_bound_to_the_holder(credence: Credence, b
         assert 29 < (each.expires_at_ms - each.issued_at_ms) / 86_400_000 < 31
 
     status_list = verify_status_list(
-        (tmp_path / "out/status-list.jwt").read_text(), uri=URI, issuer=bank, now_ms=now_ms + 1000
+        (tmp_path / "out/status-list.jwt").read_text(),
+        uri=URI,
+        issuer=bank,
+        dids=DidResolver(None),
+        now_ms=now_ms + 1000,
     )
     indexes = {each.status.index for each in seen if each.status is not None}
     assert len(indexes) == 2
