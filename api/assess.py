@@ -1,7 +1,7 @@
 """assess(): the whole way of one request, from a presentation to a durable score."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import rfc8785
@@ -46,7 +46,7 @@ class Rooms:
 def assess(
     rooms: Rooms,
     asked: StoredRequest,
-    vp_token: Mapping[str, list[Presentation]],
+    vp_token: Mapping[str, Sequence[Presentation]],
     *,
     idempotency: Idempotency | None,
     now_ms: int,

@@ -1,15 +1,16 @@
 """DCQL, the query language of OpenID4VP 1.0 (section 6): what a verifier asks for, and whether it was given.
 
-This is the part of the language that a scoring request needs, for the one format that the house speaks, `dc+sd-jwt`.
-OpenID4VP lets a wallet skip members it does not know; a verifier's own query is refused instead, since a member that
-nobody acts on (`trusted_authorities`, say) would look like a protection.
+This is the part of the language that a scoring request needs, for the formats that the house speaks. OpenID4VP lets a
+wallet skip members it does not know; a verifier's own query is refused instead, since a member that nobody acts on
+(`trusted_authorities`, say) would look like a protection.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import cast, get_args
 
+from identity.credential import CredentialFormat
 from identity.encoding import JsonValue
 from identity.errors import (
     ClaimMissing,
@@ -21,7 +22,9 @@ from identity.errors import (
     VctNotAsked,
 )
 
-FORMAT = "dc+sd-jwt"
+_FORMATS: Mapping[str, CredentialFormat] = {name: name for name in get_args(CredentialFormat)}
+# The claims of a W3C credential, which a path has to begin with: nothing else of it is ever passed on.
+_SUBJECT = "credentialSubject"
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _MAX_CREDENTIALS = 16
@@ -47,10 +50,17 @@ class ClaimsQuery:
 
 @dataclass(frozen=True, kw_only=True)
 class CredentialQuery:
-    """One credential that is asked for, by type, and the claims wanted of it."""
+    """One credential that is asked for, by type, and the claims wanted of it.
+
+    An SD-JWT VC answers when its type is one of `vct_values`, a W3C credential when it is of all the types in one of
+    `type_values` (appendices B.1.1 and B.3.5); of the two members one is filled, by `format`. Paths into a W3C
+    credential begin at its root, with "credentialSubject".
+    """
 
     id: str
+    format: CredentialFormat
     vct_values: tuple[str, ...]
+    type_values: tuple[tuple[str, ...], ...]
     claims: tuple[ClaimsQuery, ...]
     claim_sets: tuple[tuple[str, ...], ...] | None
     multiple: bool
@@ -62,6 +72,12 @@ class CredentialQuery:
             return (self.claims,)
         by_id = {claim.id: claim for claim in self.claims}
         return tuple(tuple(by_id[id] for id in option) for option in self.claim_sets)
+
+    def accepts(self, types: Collection[str]) -> bool:
+        """Whether a credential of these types, a single `vct` or W3C types in every spelling, is what is asked for."""
+        if self.format == "dc+sd-jwt":
+            return any(vct in self.vct_values for vct in types)
+        return any(set(alternative) <= set(types) for alternative in self.type_values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,22 +164,28 @@ def verify_answered_ids(query: DcqlQuery, presented: Mapping[str, int]) -> None:
             raise CredentialMissing
 
 
-def select_claims(query: CredentialQuery, vct: str, claims: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+def select_claims(
+    query: CredentialQuery, types: Collection[str], claims: Mapping[str, JsonValue]
+) -> dict[str, JsonValue]:
     """The asked claims of one credential and no others, by the first option of the query that it satisfies.
 
-    Raises VctNotAsked when the credential is of another type, ClaimMissing when no option is satisfied. A claim whose
-    value is none of the asked values counts as missing (section 6.4.1).
+    `types` as `CredentialQuery.accepts` has them; `claims` are the type's own, in every format. Raises VctNotAsked
+    when the credential is of another type, ClaimMissing when no option is satisfied. A claim whose value is none of the
+    asked values counts as missing (section 6.4.1).
     """
-    if vct not in query.vct_values:
+    if not query.accepts(types):
         raise VctNotAsked
+    # A path starts at the credential's root, and there a W3C credential has its claims in a member of their own.
+    root: JsonValue = dict(claims) if query.format == "dc+sd-jwt" else {_SUBJECT: dict(claims)}
     for option in query.claim_options:
-        if all(_claim_is_there(claim, claims) for claim in option):
-            return cast(dict[str, JsonValue], _prune(dict(claims), [claim.path for claim in option]))
+        if all(_claim_is_there(claim, root) for claim in option):
+            selected = cast(dict[str, JsonValue], _prune(root, [claim.path for claim in option]))
+            return selected if query.format == "dc+sd-jwt" else cast(dict[str, JsonValue], selected[_SUBJECT])
     raise ClaimMissing
 
 
-def _claim_is_there(claim: ClaimsQuery, claims: Mapping[str, JsonValue]) -> bool:
-    selected: list[JsonValue] = [dict(claims)]
+def _claim_is_there(claim: ClaimsQuery, root: JsonValue) -> bool:
+    selected = [root]
     for step in claim.path:
         if step is None:
             if not all(isinstance(value, list) for value in selected):
@@ -203,18 +225,16 @@ def _parse_credential(value: JsonValue, at: str) -> CredentialQuery:
         optional={"claims", "claim_sets", "multiple", "require_cryptographic_holder_binding"},
         unsupported={"trusted_authorities"},
     )
-    if members["format"] != FORMAT:
+    format = _FORMATS.get(_text(members["format"], f"{at}/format"))
+    if format is None:
         raise DcqlNotSupported(pointer=f"{at}/format")
     if _boolean(members.get("require_cryptographic_holder_binding", True), at) is False:
         raise DcqlNotSupported(pointer=f"{at}/require_cryptographic_holder_binding")
     if "claims" not in members:
         raise DcqlNotSupported(pointer=f"{at}/claims")
-    meta = _members(members["meta"], f"{at}/meta", required={"vct_values"})
-    vct_values = tuple(
-        _text(item, f"{at}/meta/vct_values") for item in _items(meta["vct_values"], f"{at}/meta/vct_values", _MAX_SETS)
-    )
+    vct_values, type_values = _parse_meta(members["meta"], f"{at}/meta", format)
     claims = tuple(
-        _parse_claim(item, f"{at}/claims/{index}")
+        _parse_claim(item, f"{at}/claims/{index}", format)
         for index, item in enumerate(_items(members["claims"], f"{at}/claims", _MAX_CLAIMS))
     )
     ids = [claim.id for claim in claims if claim.id is not None]
@@ -231,14 +251,28 @@ def _parse_credential(value: JsonValue, at: str) -> CredentialQuery:
         )
     return CredentialQuery(
         id=_identifier(members["id"], f"{at}/id"),
+        format=format,
         vct_values=vct_values,
+        type_values=type_values,
         claims=claims,
         claim_sets=claim_sets,
         multiple=_boolean(members.get("multiple", False), f"{at}/multiple"),
     )
 
 
-def _parse_claim(value: JsonValue, at: str) -> ClaimsQuery:
+def _parse_meta(
+    value: JsonValue, at: str, format: CredentialFormat
+) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """The `vct_values` of an SD-JWT VC, or the `type_values` of a W3C credential."""
+    name = "vct_values" if format == "dc+sd-jwt" else "type_values"
+    values = _items(_members(value, at, required={name})[name], f"{at}/{name}", _MAX_SETS)
+    if format == "dc+sd-jwt":
+        return tuple(_text(item, f"{at}/{name}") for item in values), ()
+    alternatives = [_items(item, f"{at}/{name}", _MAX_SETS) for item in values]
+    return (), tuple(tuple(_text(type, f"{at}/{name}") for type in alternative) for alternative in alternatives)
+
+
+def _parse_claim(value: JsonValue, at: str, format: CredentialFormat) -> ClaimsQuery:
     members = _members(value, at, required={"path"}, optional={"id", "values"})
     path: list[str | None] = []
     for step in _items(members["path"], f"{at}/path", _MAX_PATH):
@@ -248,6 +282,9 @@ def _parse_claim(value: JsonValue, at: str) -> ClaimsQuery:
         path.append(None if step is None else _text(step, f"{at}/path"))
     if path[0] is None:
         raise DcqlInvalid(pointer=f"{at}/path")
+    if format != "dc+sd-jwt" and (path[0] != _SUBJECT or len(path) == 1):
+        # Whoever asks for the whole subject, or for what stands beside it, would get what no schema of ours describes.
+        raise DcqlNotSupported(pointer=f"{at}/path")
     values = None
     if "values" in members:
         values = tuple(_items(members["values"], f"{at}/values", _MAX_VALUES))
@@ -320,10 +357,15 @@ def _boolean(value: JsonValue, at: str) -> bool:
 
 
 def _credential_to_json(query: CredentialQuery) -> dict[str, JsonValue]:
+    meta: dict[str, JsonValue] = (
+        {"vct_values": list(query.vct_values)}
+        if query.format == "dc+sd-jwt"
+        else {"type_values": [list(alternative) for alternative in query.type_values]}
+    )
     value: dict[str, JsonValue] = {
         "id": query.id,
-        "format": FORMAT,
-        "meta": {"vct_values": list(query.vct_values)},
+        "format": query.format,
+        "meta": meta,
         "claims": [_claim_to_json(claim) for claim in query.claims],
     }
     if query.claim_sets is not None:

@@ -108,6 +108,6 @@ def _choose(queries: Sequence[CredentialQuery], held: Sequence[_Held]) -> dict[s
 
 def _names_to_disclose(query: CredentialQuery, one: _Held) -> list[str] | None:
     try:
-        return list(select_claims(query, one.vct, one.claims))
+        return list(select_claims(query, {one.vct}, one.claims))
     except (VctNotAsked, ClaimMissing):
         return None

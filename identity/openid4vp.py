@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import cast
 from urllib.parse import urlencode
 
-from identity.dcql import FORMAT, DcqlQuery, parse_dcql_query
+from identity.dcql import DcqlQuery, parse_dcql_query
 from identity.did import resolve_verification_key
 from identity.encoding import JsonValue, encode_json, parse_json, parse_json_object
 from identity.errors import (
@@ -89,7 +89,7 @@ def build_request_object(request: PresentationRequest, key: SigningKey, now_ms: 
         "client_id": request.audience,
         "client_metadata": {
             "vp_formats_supported": {
-                FORMAT: {"sd-jwt_alg_values": list(_ALGORITHMS), "kb-jwt_alg_values": list(_ALGORITHMS)}
+                "dc+sd-jwt": {"sd-jwt_alg_values": list(_ALGORITHMS), "kb-jwt_alg_values": list(_ALGORITHMS)}
             }
         },
         "dcql_query": request.query.to_json(),

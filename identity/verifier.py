@@ -1,9 +1,12 @@
 """The verifier: from a vp_token nobody vouches for to claims that a score may rest on."""
 
-from collections.abc import Iterator, Mapping
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from identity.bitstring import BitstringReference
+from identity.credential import Credential
 from identity.credential_types.types import CredentialType
 from identity.dcql import CredentialQuery, select_claims, verify_answered_ids
 from identity.did_resolver import DidResolver
@@ -22,12 +25,13 @@ from identity.errors import (
     PresentationFormatMismatch,
     Step,
     UnknownCredentialType,
+    UnsupportedStatus,
     VctNotAsked,
 )
 from identity.jws import parse_jws
 from identity.keys import PublicKey
 from identity.presentation import Presentation, PresentationRequest
-from identity.sd_jwt import RESERVED_CLAIMS, KeyBinding, ParsedIssuerJwt, VerifiedSdJwt, verify_sd_jwt
+from identity.sd_jwt import RESERVED_CLAIMS, KeyBinding, ParsedIssuerJwt, verify_sd_jwt
 from identity.status_list import StatusChecker
 from identity.trust import TrustedIssuers
 
@@ -87,7 +91,7 @@ class Verifier:
 
     def verify(
         self,
-        vp_token: Mapping[str, list[Presentation]],
+        vp_token: Mapping[str, Sequence[Presentation]],
         request: PresentationRequest,
         trusted: TrustedIssuers,
         now_ms: int,
@@ -123,9 +127,9 @@ class Verifier:
         #    and bound to its holder, this request and us.
         verified = [self._verify_credential(one, request, trusted, now_ms) for one in presented]
 
-        # 5. No credential counts twice. Two JWTs that differ in the signature alone are the same credential.
+        # 5. No credential counts twice. Two that differ in the signature alone are the same credential.
         with _at_step("repetition"):
-            if len({one.issuer_jwt.rpartition(".")[0] for one in verified}) != len(verified):
+            if len({one.digest for one in verified}) != len(verified):
                 raise CredentialRepeated
 
         # 6. One person holds them all, as far as the request's policy asks.
@@ -135,11 +139,14 @@ class Verifier:
                 raise HolderMismatch
 
         # 7. The claims fit their types, and every claim that was asked for is among them.
-        claims = [self._select_claims(one, credential) for one, credential in zip(presented, verified, strict=True)]
+        claims = [
+            self._select_claims(one.query, credential) for one, credential in zip(presented, verified, strict=True)
+        ]
 
         # 8. The issuer has not taken any of them back.
         checked_at_ms = [
-            self._check_status(one, credential, now_ms) for one, credential in zip(presented, verified, strict=True)
+            self._check_statuses(one.query, credential, now_ms)
+            for one, credential in zip(presented, verified, strict=True)
         ]
 
         return VerifiedPresentation(
@@ -159,10 +166,10 @@ class Verifier:
 
     def _verify_credential(
         self, one: _Presented, request: PresentationRequest, trusted: TrustedIssuers, now_ms: int
-    ) -> VerifiedSdJwt:
+    ) -> Credential:
         def issuer_key_for(parsed: ParsedIssuerJwt) -> PublicKey:
             with _at_step("type", one.query):
-                if parsed.vct not in one.query.vct_values:
+                if not one.query.accepts({parsed.vct}):
                     raise VctNotAsked
                 if parsed.vct not in self._types:
                     raise UnknownCredentialType
@@ -173,32 +180,49 @@ class Verifier:
                 )
 
         with _at_step("proof", one.query):
-            return verify_sd_jwt(
+            sd_jwt = verify_sd_jwt(
                 one.presentation,
                 issuer_key_for=issuer_key_for,
                 now_ms=now_ms,
                 key_binding=KeyBinding(nonce=request.nonce, audience=request.audience),
             )
-
-    def _select_claims(self, one: _Presented, credential: VerifiedSdJwt) -> JsonObject:
         with _at_step("claims", one.query):
             _check_arrays_whole(one.presentation)
-            claims = {name: value for name, value in credential.claims.items() if name not in _ENVELOPE_CLAIMS}
-            self._types[credential.vct].verify_disclosed_claims(claims)
-            return select_claims(one.query, credential.vct, claims)
+        return Credential(
+            format="dc+sd-jwt",
+            issuer=sd_jwt.issuer,
+            vct=sd_jwt.vct,
+            claims={name: value for name, value in sd_jwt.claims.items() if name not in _ENVELOPE_CLAIMS},
+            issued_at_ms=sd_jwt.issued_at_ms,
+            expires_at_ms=sd_jwt.expires_at_ms,
+            holder=sd_jwt.holder,
+            statuses=() if sd_jwt.status is None else (sd_jwt.status,),
+            digest=hashlib.sha256(sd_jwt.issuer_jwt.rpartition(".")[0].encode("ascii")).digest(),
+        )
 
-    def _check_status(self, one: _Presented, credential: VerifiedSdJwt, now_ms: int) -> int | None:
-        if credential.status is None:
-            return None
-        with _at_step("status", one.query):
-            checked = self._statuses.check_status(credential.status, issuer=credential.issuer, now_ms=now_ms)
-            match checked.status:
-                case "valid":
-                    return checked.checked_at_ms
-                case "suspended":
-                    raise CredentialSuspended
-                case _:
-                    raise CredentialRevoked
+    def _select_claims(self, query: CredentialQuery, credential: Credential) -> JsonObject:
+        with _at_step("claims", query):
+            type = self._types[credential.vct]
+            type.verify_disclosed_claims(credential.claims)
+            types = {type.vct} if credential.format == "dc+sd-jwt" else type.w3c_types
+            return select_claims(query, types, credential.claims)
+
+    def _check_statuses(self, query: CredentialQuery, credential: Credential, now_ms: int) -> int | None:
+        """When the oldest list that says so was fetched; None where the credential names no list."""
+        checked_at_ms = []
+        with _at_step("status", query):
+            for reference in credential.statuses:
+                if isinstance(reference, BitstringReference):
+                    raise UnsupportedStatus
+                checked = self._statuses.check_status(reference, issuer=credential.issuer, now_ms=now_ms)
+                match checked.status:
+                    case "valid":
+                        checked_at_ms.append(checked.checked_at_ms)
+                    case "suspended":
+                        raise CredentialSuspended
+                    case _:
+                        raise CredentialRevoked
+        return min(checked_at_ms, default=None)
 
 
 @contextmanager
@@ -215,7 +239,7 @@ def _at_step(step: Step, query: CredentialQuery | None = None) -> Iterator[None]
 def _text_of(query: CredentialQuery, presentation: Presentation) -> str:
     """The presentation of a format whose presentations are strings; raises PresentationFormatMismatch."""
     with _at_step("query", query):
-        if not isinstance(presentation, str):
+        if query.format != "dc+sd-jwt" or not isinstance(presentation, str):
             raise PresentationFormatMismatch
         return presentation
 

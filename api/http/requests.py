@@ -15,9 +15,10 @@ from api.http.errors import problem_responses
 from api.http.idempotency import IdempotencyKey, idempotency_of
 from api.http.service import Service
 from api.http.strict import StrictRoute
-from api.http.wire import WHOLE, CredentialTypeName, Timestamp, location
+from api.http.wire import WHOLE, CredentialTypeName, Timestamp, W3cTypeName, location
 from api.problems import NotFound
 from api.store.requests import StoredRequest
+from identity.credential import CredentialFormat
 from identity.dcql import parse_dcql_query
 from identity.errors import IdentityError, ResponseInvalid
 from identity.openid4vp import (
@@ -47,15 +48,20 @@ class ClaimsQueryBody(Strict):
 
     id: Identifier | None = Field(default=None, description="A name for `claim_sets`, where there are any.")
     path: list[Annotated[str, Field(min_length=1, max_length=64)]] = Field(
-        min_length=1, max_length=1, description="The name of the claim."
+        min_length=1,
+        max_length=2,
+        description="The name of the claim; in a W3C format after `credentialSubject`, as in the credential itself.",
     )
 
 
 class MetaBody(Strict):
-    """Which credential types answer."""
+    """Which credential types answer: `vct_values` for `dc+sd-jwt`, `type_values` for the W3C formats."""
 
-    vct_values: list[CredentialTypeName] = Field(
-        min_length=1, max_length=9, description="Credential types, any of which answers."
+    vct_values: list[CredentialTypeName] | None = Field(
+        default=None, min_length=1, max_length=9, description="Credential types, any of which answers."
+    )
+    type_values: list[Annotated[list[W3cTypeName], Field(min_length=1, max_length=4)]] | None = Field(
+        default=None, min_length=1, max_length=9, description="Sets of W3C types; a credential of all of a set answers."
     )
 
 
@@ -63,7 +69,7 @@ class CredentialQueryBody(Strict):
     """A credential that is asked for (OpenID4VP 1.0, section 6.1)."""
 
     id: Identifier = Field(description="The name under which it is answered; no two may be the same.")
-    format: Literal["dc+sd-jwt"]
+    format: CredentialFormat = Field(description="The format of the credential: SD-JWT VC, VC-JWT, or Data Integrity.")
     meta: MetaBody
     multiple: bool = Field(default=False, description="Whether several credentials may answer.")
     claims: list[ClaimsQueryBody] = Field(

@@ -30,6 +30,15 @@ CredentialTypeName = Literal[
     "urn:credence:repayment-history:1",
     "urn:credence:savings-group:1",
 ]
+#: Their W3C names, and the base type, as terms or fully expanded (OpenID4VP 1.0, appendix B.1.1).
+W3cTypeName = Annotated[
+    str,
+    Field(
+        pattern=r"^((https://www\.w3\.org/2018/credentials#)?VerifiableCredential"
+        r"|(urn:credence:terms#)?(AgriDelivery|Airtime|GigIncome|LoanOutcome|MobileMoney|RecurringBill|Remittance"
+        r"|RepaymentHistory|SavingsGroup)Credential)$"
+    ),
+]
 #: The header that says how long an answer may be kept.
 CACHED = {"Cache-Control": {"description": "How long the answer may be kept (RFC 9111).", "schema": {"type": "string"}}}
 

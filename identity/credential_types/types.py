@@ -11,14 +11,19 @@ import jsonschema_rs
 from identity.encoding import JsonValue
 from identity.errors import ClaimsDoNotFit
 
+TERMS = "urn:credence:terms#"
+"""What the terms of our JSON-LD context expand to: of the types and of their claims."""
+
 _VCT_PREFIX = "urn:credence:"
+_W3C_CREDENTIALS = "https://www.w3.org/2018/credentials#"
 
 
 @dataclass(frozen=True, kw_only=True)
 class CredentialType:
     """A credential type: its `vct`, its name in the file system, and its JSON Schema (2020-12).
 
-    The schema speaks of the type's own claims. The envelope (iss, iat, exp, vct, cnf, status, sub) is SD-JWT VC's.
+    The schema speaks of the type's own claims. The envelope (iss, iat, exp, vct, cnf, status, sub) is SD-JWT VC's, and
+    everything but `credentialSubject` of a W3C credential, whose `type` names the type by `w3c_name`.
     """
 
     vct: str
@@ -34,6 +39,17 @@ class CredentialType:
     def verify_disclosed_claims(self, claims: Mapping[str, JsonValue]) -> None:
         """Raises ClaimsDoNotFit unless `claims` could be a part of such a credential, as in a presentation."""
         _verify(self._part, claims)
+
+    @property
+    def w3c_name(self) -> str:
+        """The type's term in our JSON-LD context: "mobile-money" is "MobileMoneyCredential"."""
+        return "".join(word.capitalize() for word in self.name.split("-")) + "Credential"
+
+    @property
+    def w3c_types(self) -> frozenset[str]:
+        """The W3C types of such a credential, as terms and fully expanded (OpenID4VP 1.0, appendix B.1.1)."""
+        base = "VerifiableCredential"
+        return frozenset({base, _W3C_CREDENTIALS + base, self.w3c_name, TERMS + self.w3c_name})
 
     @property
     def claim_names(self) -> tuple[str, ...]:

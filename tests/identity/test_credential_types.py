@@ -66,6 +66,18 @@ def test_there_are_the_nine_types_of_the_issue() -> None:
     assert {kind.name for kind in TYPES.values()} == NAMES
 
 
+def test_a_types_w3c_name_is_a_term_and_an_iri_that_names_it_alone() -> None:
+    types = load_credential_types()
+    assert types["urn:credence:mobile-money:1"].w3c_name == "MobileMoneyCredential"
+    assert types["urn:credence:airtime:1"].w3c_types == {
+        "VerifiableCredential",
+        "https://www.w3.org/2018/credentials#VerifiableCredential",
+        "AirtimeCredential",
+        "urn:credence:terms#AirtimeCredential",
+    }
+    assert len({each.w3c_name for each in types.values()}) == len(types)
+
+
 @pytest.mark.parametrize("vct", sorted(TYPES))
 def test_a_schema_is_closed_bounded_and_keeps_the_envelope_out(vct: str) -> None:
     schema = TYPES[vct].schema
