@@ -112,11 +112,16 @@ _REFUSED: Sequence[type[Exception]] = (
     identity.ArrayNotWhole, identity.HolderMismatch, identity.CredentialRevoked, identity.CredentialSuspended,
     identity.DcqlInvalid, identity.DcqlNotSupported, scoring.ValueInvalid, scoring.SeveralCredentials,
     nonces.NonceInvalid,
+    # Linked data.
+    identity.ContextNotAllowed, identity.KeywordNotAllowed, identity.UndefinedTerm, identity.RelativeIri,
+    identity.NodeRepeated, identity.ValueNotAllowed, identity.RdfTooComplex, identity.BadLinkedData,
+    identity.BadLinkedDataProof, identity.UnsupportedSuite,
 )  # fmt: skip
 
 #: Not the caller's doing, and likely to pass.
 _UNAVAILABLE: Sequence[type[Exception]] = (
     identity.StatusUnavailable, identity.StatusListExpired, identity.FetchFailed, identity.FetchTimeout,
+    identity.LinkedDataBusy, identity.LinkedDataFailed,
     chain.ChainUnavailable, database.StoreUnavailable, sequencer.SequencerStopped,
 )  # fmt: skip
 

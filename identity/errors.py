@@ -557,3 +557,68 @@ class EncryptedResponseNotAsked(IdentityError):
 class CannotPresent(IdentityError):
     code = "cannot_present"
     message = "The wallet holds no credentials that answer the query."
+
+
+# Linked data
+
+
+class ContextNotAllowed(IdentityError):
+    code = "context_not_allowed"
+    message = "The linked data uses a JSON-LD context that is not on the list, or brings its own."
+
+
+class KeywordNotAllowed(IdentityError):
+    code = "keyword_not_allowed"
+    message = "The linked data uses a JSON-LD keyword that a credential has no need of."
+
+
+class UndefinedTerm(IdentityError):
+    code = "undefined_term"
+    message = "The linked data has a term that its contexts do not define, so that no signature covers it."
+
+
+class RelativeIri(IdentityError):
+    code = "relative_iri"
+    message = "The linked data names something by an IRI that is not absolute, so that no signature covers it."
+
+
+class NodeRepeated(IdentityError):
+    code = "node_repeated"
+    message = "The linked data describes one thing in two places, so that its members could be moved between them."
+
+
+class ValueNotAllowed(IdentityError):
+    code = "value_not_allowed"
+    message = "The linked data has a value that RDF drops or alters, such as null, a fraction or an empty array."
+
+
+class RdfTooComplex(IdentityError):
+    code = "rdf_too_complex"
+    message = "The linked data is larger, or takes longer to canonicalize, than allowed."
+
+
+class BadLinkedData(IdentityError):
+    code = "bad_linked_data"
+    message = "Not well-formed JSON-LD."
+
+
+class BadLinkedDataProof(IdentityError):
+    code = "bad_linked_data_proof"
+    message = "Not exactly one linked-data proof for this purpose by a key that its signer controls."
+
+
+class UnsupportedSuite(IdentityError):
+    code = "unsupported_suite"
+    message = "The linked-data proof is of a suite that is not supported here."
+
+
+class LinkedDataBusy(IdentityError):
+    code = "linked_data_busy"
+    message = "More linked data waits to be checked than can be checked in time."
+    retriable = True
+
+
+class LinkedDataFailed(IdentityError):
+    code = "linked_data_failed"
+    message = "The process that checks linked data ended before it had an answer."
+    retriable = True
