@@ -24,9 +24,12 @@ demo: $(VENV)/demo.stamp node_modules/demo.stamp
 serve: $(VENV)/serve.stamp node_modules/demo.stamp
 	$(VENV)/bin/credence serve
 
-# make test ARGS="tests/chain -k tiles"
+# make test ARGS="tests/chain -k tiles" WORKERS=0
+# One process a core, of which none waits for another: each has its own PostgreSQL, chains and ports, and takes over half
+# of what another has left when it is through. More than four would be paid for in set-up.
+WORKERS ?= auto
 test: $(VENV)/test.stamp $(VENV)/postgres.stamp node_modules/test.stamp
-	$(VENV)/bin/python -m pytest $(ARGS)
+	$(VENV)/bin/python -m pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist worksteal $(ARGS)
 
 lint: $(VENV)/test.stamp
 	$(VENV)/bin/ruff check .

@@ -130,8 +130,19 @@ def keystore_database(databases: SqliteDatabases | PostgresDatabases) -> Iterato
         yield url
 
 
+@pytest.fixture
+def say_at_the_end(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Return what has a text stand in the summary of the run, from whichever process the test ran in."""
+    return lambda text: request.node.user_properties.append(("said", text))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how many tests ran on each kind of database: those that passed or failed, not those that were skipped."""
+    """Print what tests said, and how many ran on each kind of database: those that passed or failed, not the skipped."""
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        if report.when == "call":
+            for name, value in report.user_properties:
+                if name == "said":
+                    terminalreporter.write_line(value)
     ran = Counter(
         dict(report.user_properties).get("database")
         for outcome in ("passed", "failed", "xfailed", "xpassed")

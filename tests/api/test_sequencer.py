@@ -594,4 +594,4 @@ def append_from_two_processes(log, database, count):
 @pytest.mark.slow
 def test_two_processes_append_to_one_log_without_gap_or_fork(engine, database):
     log = Log(engine, origin="log.example/shared")
-    append_from_two_processes(log, database, 10_000 if engine.dialect.name == "postgresql" else 2_000)
+    append_from_two_processes(log, database, 4_000 if engine.dialect.name == "postgresql" else 1_000)

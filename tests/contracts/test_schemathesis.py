@@ -147,7 +147,7 @@ class RealValues:
         case.body = {"did": self._issuer, "vct": types[turn % len(types)]}
 
 
-def test_every_answer_is_one_that_the_contract_has(served, capsys):
+def test_every_answer_is_one_that_the_contract_has(served, say_at_the_end):
     token = served.token("lender", SCOPES)["Authorization"]
     base_url = str(served.http.base_url)
     real = RealValues(served)
@@ -187,13 +187,12 @@ def test_every_answer_is_one_that_the_contract_has(served, capsys):
     finally:
         schemathesis.hooks.GLOBAL_HOOK_DISPATCHER.unregister(put_real_values)
 
-    with capsys.disabled():
-        print(f"\n{'operation':<58}{'cases':>7}{'positive':>10}{'2xx':>6}  answers")
-        for label in operations:
-            answers = " ".join(f"{status}:{number}" for status, number in sorted(statuses[label].items()))
-            print(f"{label:<58}{cases[label]:>7}{positive[label]:>10}{accepted[label]:>6}  {answers}")
-        totals = cases.total(), positive.total(), accepted.total()
-        print(f"{'all ' + str(len(operations)) + ' operations':<58}{totals[0]:>7}{totals[1]:>10}{totals[2]:>6}")
+    say_at_the_end(f"{'operation':<58}{'cases':>7}{'positive':>10}{'2xx':>6}  answers")
+    for label in operations:
+        answers = " ".join(f"{status}:{number}" for status, number in sorted(statuses[label].items()))
+        say_at_the_end(f"{label:<58}{cases[label]:>7}{positive[label]:>10}{accepted[label]:>6}  {answers}")
+    totals = cases.total(), positive.total(), accepted.total()
+    say_at_the_end(f"{'all ' + str(len(operations)) + ' operations':<58}{totals[0]:>7}{totals[1]:>10}{totals[2]:>6}")
     shown = [
         f"{label}: {name}: {message}\n{check.failure_info.code_sample}"
         for (label, name, message), check in failures.items()
