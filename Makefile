@@ -3,10 +3,11 @@
 #   make demo        one score, the whole way         make serve      the service
 #   make test        all tests, on both databases     make lint       ruff, mypy, import-linter
 #   make openapi     write and lint openapi/          make contracts  check the bytecode, run forge's tests
+#   make fuzz        ten minutes for each parser
 .NOTPARALLEL:
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: help demo serve test lint openapi contracts clean
+.PHONY: help demo serve test fuzz lint openapi contracts clean
 
 VENV := .venv
 PIP_INSTALL := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
@@ -30,6 +31,17 @@ serve: $(VENV)/serve.stamp node_modules/demo.stamp
 WORKERS ?= auto
 test: $(VENV)/test.stamp $(VENV)/postgres.stamp node_modules/test.stamp
 	$(VENV)/bin/python -m pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist worksteal $(ARGS)
+
+# The nightly one. make fuzz SECONDS=60 PARSERS="dcql sd-jwt". Every parser has its turn, whatever was found before.
+SECONDS ?= 600
+PARSERS ?= $$($(VENV)/bin/python -m tests.fuzz)
+fuzz: $(VENV)/test.stamp
+	@failed=; for parser in $(PARSERS); do \
+	  echo "fuzzing $$parser for $(SECONDS) s"; mkdir -p var/fuzz; \
+	  if $(VENV)/bin/python -m tests.fuzz $$parser --seconds $(SECONDS) > var/fuzz/$$parser.log 2>&1; \
+	  then grep DONE var/fuzz/$$parser.log; else failed="$$failed $$parser"; tail -n 40 var/fuzz/$$parser.log; fi; \
+	done; \
+	test -z "$$failed" || { echo "findings in:$$failed (see var/fuzz/)" >&2; exit 1; }
 
 lint: $(VENV)/test.stamp
 	$(VENV)/bin/ruff check .

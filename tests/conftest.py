@@ -137,7 +137,7 @@ def say_at_the_end(request: pytest.FixtureRequest) -> Callable[[str], None]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what tests said, and how many ran on each kind of database: those that passed or failed, not the skipped."""
+    """Print what tests said, and how many ran on each kind of database: passed or failed, not skipped."""
     for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
         if report.when == "call":
             for name, value in report.user_properties:
