@@ -72,6 +72,15 @@ _BAD_REQUEST: Sequence[type[Exception]] = (
     identity.BadJws, identity.ResponseInvalid, identity.VpTokenInvalid, identity.EncryptedResponseNotAsked,
 )  # fmt: skip
 
+#: Of a wallet that wants a credential: the protocol's own form of them is in api/http/issuance.py.
+_BAD_CREDENTIAL_REQUEST: Sequence[type[Exception]] = (
+    identity.CredentialRequestInvalid, identity.UnknownCredentialConfiguration, identity.UnknownCredentialIdentifier,
+    identity.ResponseEncryptionNotOffered, identity.KeyProofMissing, identity.ProofTypeNotSupported,
+    identity.TooManyKeyProofs, identity.KeyProofKeyAmbiguous, identity.KeyProofAudienceMismatch,
+    identity.KeyProofNonceMissing, identity.KeyProofNoncesDiffer, identity.KeyProofStale,
+    identity.KeyProofIssuerNotAllowed, identity.HolderKeyRepeated,
+)  # fmt: skip
+
 _TOO_LARGE: Sequence[type[Exception]] = (BodyTooLarge, identity.TooLarge)
 
 _UNAUTHORIZED: Sequence[type[Exception]] = (TokenMissing, tenants.ClientNotAuthenticated)
@@ -127,7 +136,8 @@ _UNAVAILABLE: Sequence[type[Exception]] = (
 
 #: Never the answer to a request: met when issuing, training, starting or anchoring, or a fault of our own.
 _INTERNAL: Sequence[type[Exception]] = (
-    identity.CannotIssue, identity.RequestObjectInvalid, identity.CannotPresent, scoring.ExpressionInvalid,
+    identity.CannotIssue, identity.CredentialOfferInvalid, identity.IssuerMetadataInvalid,
+    identity.RequestObjectInvalid, identity.CannotPresent, scoring.ExpressionInvalid,
     scoring.ColumnMissing, scoring.InputProtected, scoring.InputUnsourced, scoring.ReasonUnknown,
     scoring.SchemaInvalid, scoring.CardInvalid, scoring.ScorecardInvalid, scoring.ArtifactUnwritten,
     scoring.ArtifactExists, scoring.ArtifactIncomplete, scoring.ArtifactUnknownFile, scoring.ArtifactAltered,
@@ -149,7 +159,7 @@ _INTERNAL: Sequence[type[Exception]] = (
 )  # fmt: skip
 
 _STATUSES: dict[int, Sequence[type[Exception]]] = {
-    400: _BAD_REQUEST,
+    400: (*_BAD_REQUEST, *_BAD_CREDENTIAL_REQUEST),
     401: _UNAUTHORIZED,
     403: _FORBIDDEN,
     404: _NOT_FOUND,

@@ -622,3 +622,86 @@ class LinkedDataFailed(IdentityError):
     code = "linked_data_failed"
     message = "The process that checks linked data ended before it had an answer."
     retriable = True
+
+
+# OpenID4VCI
+
+
+class CredentialRequestInvalid(IdentityError):
+    code = "credential_request_invalid"
+    message = "Not a credential request: it names one configuration or one identifier, and brings proofs."
+
+
+class UnknownCredentialConfiguration(IdentityError):
+    code = "unknown_credential_configuration"
+    message = "The credential offer is not for that credential configuration."
+
+
+class UnknownCredentialIdentifier(IdentityError):
+    code = "unknown_credential_identifier"
+    message = "No such credential identifier was given with the access token."
+
+
+class ResponseEncryptionNotOffered(IdentityError):
+    code = "response_encryption_not_offered"
+    message = "An encrypted credential response is not offered."
+
+
+class KeyProofMissing(IdentityError):
+    code = "key_proof_missing"
+    message = "The credential request brings no key proof."
+
+
+class ProofTypeNotSupported(IdentityError):
+    code = "proof_type_not_supported"
+    message = "The only proof type is jwt."
+
+
+class TooManyKeyProofs(IdentityError):
+    code = "too_many_key_proofs"
+    message = "The credential request brings more key proofs than are issued at once."
+
+
+class KeyProofKeyAmbiguous(IdentityError):
+    code = "key_proof_key_ambiguous"
+    message = "A key proof names its key by exactly one of jwk and kid."
+
+
+class KeyProofAudienceMismatch(IdentityError):
+    code = "key_proof_audience_mismatch"
+    message = "The key proof was made for another credential issuer."
+
+
+class KeyProofNonceMissing(IdentityError):
+    code = "key_proof_nonce_missing"
+    message = "The key proof has no nonce."
+
+
+class KeyProofNoncesDiffer(IdentityError):
+    code = "key_proof_nonces_differ"
+    message = "The key proofs of one request have different nonces."
+
+
+class KeyProofStale(IdentityError):
+    code = "key_proof_stale"
+    message = "The key proof is too old."
+
+
+class KeyProofIssuerNotAllowed(IdentityError):
+    code = "key_proof_issuer_not_allowed"
+    message = "The key proof names an issuer, which an anonymous wallet does not have."
+
+
+class HolderKeyRepeated(IdentityError):
+    code = "holder_key_repeated"
+    message = "Two key proofs of one request are of the same key."
+
+
+class CredentialOfferInvalid(IdentityError):
+    code = "credential_offer_invalid"
+    message = "Not a credential offer with a pre-authorized code."
+
+
+class IssuerMetadataInvalid(IdentityError):
+    code = "issuer_metadata_invalid"
+    message = "Not the metadata of that credential issuer."

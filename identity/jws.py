@@ -37,6 +37,7 @@ class ParsedJws:
     payload: bytes
     signing_input: bytes
     signature: bytes
+    jwk: JsonObject | None = None
 
     @property
     def header(self) -> JsonObject:
@@ -52,9 +53,10 @@ def sign_jws(header: Mapping[str, JsonValue], payload: bytes, key: SigningKey) -
     return signing_input + "." + encode_base64url(key.sign(signing_input.encode("ascii")))
 
 
-def parse_jws(compact: str, *, max_chars: int = MAX_JWS_CHARS) -> ParsedJws:
+def parse_jws(compact: str, *, max_chars: int = MAX_JWS_CHARS, brings_key: bool = False) -> ParsedJws:
     """Take a compact JWS apart without verifying it.
 
+    `brings_key` lets `jwk` through, for proofs of possession, where the key is what is being proven and not trusted.
     Raises TooLarge, BadJws, BadBase64, the JSON errors, AlgNotAllowed, UnsupportedCrit (`crit`, `b64`),
     KeySourceNotAllowed (`jku`, `jwk`, `x5u`, `x5c`, thumbprints), BadKid, HeaderNotAllowed for any other parameter.
     """
@@ -67,7 +69,8 @@ def parse_jws(compact: str, *, max_chars: int = MAX_JWS_CHARS) -> ParsedJws:
     alg, typ, kid = header.get("alg"), header.get("typ"), header.get("kid")
     if not isinstance(alg, str) or alg not in ALGORITHMS:
         raise AlgNotAllowed
-    if not _ALLOWED_HEADERS.issuperset(header):
+    jwk = header.get("jwk") if brings_key else None
+    if not (_ALLOWED_HEADERS | ({"jwk"} if brings_key else set())).issuperset(header):
         if "crit" in header or "b64" in header:
             raise UnsupportedCrit
         raise HeaderNotAllowed if _KEY_SOURCES.isdisjoint(header) else KeySourceNotAllowed
@@ -75,6 +78,8 @@ def parse_jws(compact: str, *, max_chars: int = MAX_JWS_CHARS) -> ParsedJws:
         raise HeaderNotAllowed
     if "kid" in header and not (isinstance(kid, str) and _KID.fullmatch(kid)):
         raise BadKid
+    if brings_key and "jwk" in header and not isinstance(jwk, dict):
+        raise HeaderNotAllowed
     return ParsedJws(
         alg=ALGORITHMS[alg],
         typ=cast(str | None, typ),
@@ -83,6 +88,7 @@ def parse_jws(compact: str, *, max_chars: int = MAX_JWS_CHARS) -> ParsedJws:
         # Both parts are ASCII: the decoder above has accepted them.
         signing_input=compact[: len(parts[0]) + 1 + len(parts[1])].encode("ascii"),
         signature=decode_base64url(parts[2]),
+        jwk=cast(JsonObject | None, jwk),
     )
 
 

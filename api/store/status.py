@@ -4,6 +4,7 @@ import secrets
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from sqlalchemy import Engine, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -16,6 +17,8 @@ CAPACITY = 2**17
 MAX_ALLOTTED = CAPACITY // 2
 _BLOCK = 64
 _MOST_DRAWS = 8
+#: Whose key signs a list, which must be the issuer of the credentials in it: the service's, or the tenant's own.
+SignedBy = Literal["service", "tenant"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,26 +36,30 @@ class StatusStore:
         self._engine = engine
         self._random_below = random_below
         self._lock = threading.Lock()
-        self._free: dict[str, list[AllottedStatus]] = {}
+        self._free: dict[tuple[str, SignedBy], list[AllottedStatus]] = {}
 
-    def allot(self, tenant_id: str, now_ms: int) -> AllottedStatus:
-        """An index for one credential of the tenant's."""
+    def allot(self, tenant_id: str, now_ms: int, *, signed_by: SignedBy = "service") -> AllottedStatus:
+        """An index for one credential of the tenant's, in a list that the credential's issuer signs."""
         with self._lock:
-            free = self._free.setdefault(tenant_id, [])
+            free = self._free.setdefault((tenant_id, signed_by), [])
             for _ in range(_MOST_DRAWS):
                 if free:
                     break
-                free.extend(self._append_block(tenant_id, now_ms))
+                free.extend(self._append_block(tenant_id, signed_by, now_ms))
             if not free:
                 raise StoreUnavailable
             return free.pop()
 
-    def _append_block(self, tenant_id: str, now_ms: int) -> list[AllottedStatus]:
+    def _append_block(self, tenant_id: str, signed_by: SignedBy, now_ms: int) -> list[AllottedStatus]:
         try:
             with write_transaction(self._engine) as transaction:
                 open_list = transaction.execute(
                     select(status_lists.c.id)
-                    .where(status_lists.c.tenant_id == tenant_id, status_lists.c.allotted < MAX_ALLOTTED)
+                    .where(
+                        status_lists.c.tenant_id == tenant_id,
+                        status_lists.c.signed_by == signed_by,
+                        status_lists.c.allotted < MAX_ALLOTTED,
+                    )
                     .with_for_update()
                     .limit(1)
                 ).scalar_one_or_none()
@@ -60,16 +67,25 @@ class StatusStore:
                     open_list = secrets.token_hex(8)
                     transaction.execute(
                         insert(status_lists).values(
-                            id=open_list, tenant_id=tenant_id, capacity=CAPACITY, allotted=0, created_at_ms=now_ms
+                            id=open_list,
+                            tenant_id=tenant_id,
+                            signed_by=signed_by,
+                            capacity=CAPACITY,
+                            allotted=0,
+                            created_at_ms=now_ms,
                         )
                     )
-                candidates = {self._random_below(CAPACITY) for _ in range(_BLOCK)}
-                taken = transaction.execute(
-                    select(status_indices.c.list_index).where(
-                        status_indices.c.list_id == open_list, status_indices.c.list_index.in_(candidates)
-                    )
-                ).scalars()
-                fresh = candidates.difference(taken)
+                # In the order of drawing: a set's own order would put indices beside each other that are alike, and
+                # copies of one score that are issued together could be told by theirs.
+                candidates = dict.fromkeys(self._random_below(CAPACITY) for _ in range(_BLOCK))
+                taken = set(
+                    transaction.execute(
+                        select(status_indices.c.list_index).where(
+                            status_indices.c.list_id == open_list, status_indices.c.list_index.in_(candidates)
+                        )
+                    ).scalars()
+                )
+                fresh = [index for index in candidates if index not in taken]
                 if fresh:
                     transaction.execute(
                         insert(status_indices),

@@ -143,12 +143,13 @@ class IdempotencyKey(Model, table=True):
 
 
 class StatusList(Model, table=True):
-    """A Token Status List that we publish for a tenant's score credentials."""
+    """A status list that we publish for a tenant's credentials; the service's key signs it, or the tenant's own."""
 
     __tablename__ = "status_lists"
 
     id: str = Field(primary_key=True)
     tenant_id: str = Field(foreign_key="tenants.id", index=True)
+    signed_by: str = Field(default="service", sa_column_kwargs={"server_default": "service"})
     capacity: int
     allotted: int
     created_at_ms: int = Field(sa_type=BigInteger)

@@ -17,6 +17,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("ix_used_nonces_expires_at_ms", "used_nonces", ["expires_at_ms"], unique=False)
+    op.add_column("status_lists", sa.Column("signed_by", sa.String(), server_default="service", nullable=False))
     op.create_table(
         "issued_credentials",
         sa.Column("id", sa.String(), nullable=False),
@@ -40,5 +41,6 @@ def downgrade() -> None:
     op.drop_index("ix_issued_credentials_score_id", table_name="issued_credentials")
     op.drop_index("ix_issued_credentials_tenant_id", table_name="issued_credentials")
     op.drop_table("issued_credentials")
+    op.drop_column("status_lists", "signed_by")
     op.drop_index("ix_used_nonces_expires_at_ms", table_name="used_nonces")
     op.drop_table("used_nonces")
