@@ -69,8 +69,8 @@ def parse_jws(compact: str, *, max_chars: int = MAX_JWS_CHARS, brings_key: bool 
     alg, typ, kid = header.get("alg"), header.get("typ"), header.get("kid")
     if not isinstance(alg, str) or alg not in ALGORITHMS:
         raise AlgNotAllowed
-    jwk = header.get("jwk") if brings_key else None
-    if not (_ALLOWED_HEADERS | ({"jwk"} if brings_key else set())).issuperset(header):
+    jwk = header.pop("jwk", None) if brings_key else None
+    if not _ALLOWED_HEADERS.issuperset(header):
         if "crit" in header or "b64" in header:
             raise UnsupportedCrit
         raise HeaderNotAllowed if _KEY_SOURCES.isdisjoint(header) else KeySourceNotAllowed
@@ -78,7 +78,7 @@ def parse_jws(compact: str, *, max_chars: int = MAX_JWS_CHARS, brings_key: bool 
         raise HeaderNotAllowed
     if "kid" in header and not (isinstance(kid, str) and _KID.fullmatch(kid)):
         raise BadKid
-    if brings_key and "jwk" in header and not isinstance(jwk, dict):
+    if not (jwk is None or isinstance(jwk, dict)):
         raise HeaderNotAllowed
     return ParsedJws(
         alg=ALGORITHMS[alg],
