@@ -88,7 +88,7 @@ def parse_jws(compact: str, *, max_chars: int = MAX_JWS_CHARS, brings_key: bool 
         # Both parts are ASCII: the decoder above has accepted them.
         signing_input=compact[: len(parts[0]) + 1 + len(parts[1])].encode("ascii"),
         signature=decode_base64url(parts[2]),
-        jwk=cast(JsonObject | None, jwk),
+        jwk=jwk,
     )
 
 
