@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import identity
 from identity.encoding import JsonObject
@@ -26,6 +26,7 @@ from identity.errors import (
 )
 from identity.linked_data.contexts import load_contexts
 from identity.linked_data.frames import receive_frame, send_frame
+from identity.linked_data.legacy_proof import Kind, verify_legacy_proof_claims
 from identity.linked_data.structure import verify_structure
 
 _START_TIMEOUT_S = 30.0
@@ -89,15 +90,18 @@ class LinkedDataWorkers:
         return n_quads.encode()
 
     def verify_legacy_proof(
-        self,
-        document: JsonObject,  # noqa: ARG002
-        *,
-        kind: Literal["credential", "presentation"],  # noqa: ARG002
-        challenge: str | None = None,  # noqa: ARG002
-        domain: str | None = None,  # noqa: ARG002
+        self, document: JsonObject, *, kind: Kind, challenge: str | None = None, domain: str | None = None
     ) -> None:
-        """Verifies the linked-data proof of a W3C VC 1.1 document with didkit, or raises."""
-        raise UnsupportedSuite
+        """Verifies the linked-data proof of a W3C VC 1.1 credential or presentation, or raises.
+
+        A presentation has to be for `challenge` and `domain`. What is verified is that the issuer, or holder, signed
+        this document; not its dates, its status, or the credentials inside a presentation, which have proofs of their
+        own. Raises as `verify_legacy_proof_claims` and `canonicalize`, BadSignature, and UnsupportedSuite too where
+        there is no didkit: it has no wheel for Python 3.13 and later.
+        """
+        verify_structure(document, contexts=self._contexts)
+        options = verify_legacy_proof_claims(document, kind=kind, challenge=challenge, domain=domain)
+        self._ask({"document": document, "legacy_proof": {"kind": kind, "options": options}})
 
     def close(self) -> None:
         """End the processes, whatever they are at; a caller who waits for one gets LinkedDataFailed."""
