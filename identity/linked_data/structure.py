@@ -36,7 +36,7 @@ _GRAPH_TERMS: Final = frozenset({"proof", "verifiableCredential"})
 
 def is_absolute_iri(text: str) -> bool:
     """Whether `text` is an absolute IRI that N-Quads can hold, and not a blank node's label."""
-    return len(text) <= MAX_IRI_CHARS and _ABSOLUTE_IRI.fullmatch(text) is not None
+    return _ABSOLUTE_IRI.fullmatch(text) is not None
 
 
 def verify_structure(document: JsonObject, *, contexts: Container[str]) -> None:
@@ -46,7 +46,7 @@ def verify_structure(document: JsonObject, *, contexts: Container[str]) -> None:
     KeywordNotAllowed: any member that begins with "@" but @context. UndefinedTerm: a member that is an IRI or empty.
     RelativeIri: an `id` that is not an absolute IRI, blank node labels included. NodeRepeated: one thing described in
     two objects of a graph. ValueNotAllowed: null, [], a fraction, an integer beyond 2^53, a nested array, a type given
-    twice. RdfTooComplex: over 64 blank nodes, 4096 values, 16 levels or 8 contexts.
+    twice. RdfTooComplex: over 64 blank nodes, 4096 values, 16 levels, 8 contexts, or 2048 characters in an `id`.
     """
     if "@context" not in document:
         raise ContextNotAllowed
@@ -95,6 +95,8 @@ class _Walk:
     def _visit_id(self, value: JsonValue, *, is_reference: bool, described: set[str]) -> None:
         if not isinstance(value, str) or not is_absolute_iri(value):
             raise RelativeIri
+        if len(value) > MAX_IRI_CHARS:  # it is written out in every statement about the node
+            raise RdfTooComplex
         self._count_value()
         if is_reference:
             return
