@@ -103,7 +103,11 @@ _REFUSED: Sequence[type[Exception]] = (
     identity.UnsupportedCrit, identity.KeySourceNotAllowed, identity.HeaderNotAllowed, identity.WrongTyp,
     identity.BadKid, identity.BadSignatureEncoding, identity.BadSignature, identity.BadDid,
     identity.IssuerKeyMismatch, identity.UnknownKid, identity.KeyAmbiguous, identity.KeyNotForRelationship,
-    identity.KeyPastItsEnd, identity.KeyNotSupported, identity.MissingClaim, identity.BadTime, identity.Expired,
+    identity.KeyPastItsEnd, identity.KeyNotSupported, identity.KeyControllerMismatch, identity.PrivateKeyPublished,
+    identity.DidWebHostNotAllowed, identity.DidWebPortNotAllowed, identity.DidWebPathNotAllowed,
+    identity.DidWebEncodingNotAllowed, identity.BadDidDocument, identity.DidDocumentMismatch,
+    identity.TooManyVerificationMethods, identity.DidDeactivated, identity.DidNotFound, identity.BadMultibase,
+    identity.MissingClaim, identity.BadTime, identity.Expired,
     identity.NotYetValid, identity.IssuedInFuture, identity.BadConfirmation, identity.BadSdJwt,
     identity.BadDisclosure, identity.DuplicateDisclosure, identity.DisclosureNotReferenced, identity.DigestRepeated,
     identity.ReservedClaimName, identity.ClaimCollision, identity.DisclosureMisplaced, identity.BadSdPayload,
@@ -131,6 +135,7 @@ _REFUSED: Sequence[type[Exception]] = (
 _UNAVAILABLE: Sequence[type[Exception]] = (
     identity.StatusUnavailable, identity.StatusListExpired, identity.FetchFailed, identity.FetchTimeout,
     identity.LinkedDataBusy, identity.LinkedDataFailed,
+    identity.UrlNotFound, identity.DidUnavailable,
     chain.ChainUnavailable, database.StoreUnavailable, sequencer.SequencerStopped,
 )  # fmt: skip
 

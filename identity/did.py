@@ -17,17 +17,11 @@ from identity.errors import (
     PrivateKeyInJwk,
     UnknownKid,
 )
-from identity.keys import PublicKey, ed25519_public_key, p256_public_key, parse_public_jwk
+from identity.keys import PublicKey, parse_public_jwk
+from identity.multikey import encode_multikey, parse_multikey
 
-# Base58 decoding is quadratic, so its input is bounded before it is looked at.
 MAX_DID_KEY_CHARS = 128
 MAX_DID_JWK_CHARS = 1024
-
-_BASE58_ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
-_BASE58_VALUES = {character: value for value, character in enumerate(_BASE58_ALPHABET)}
-# Multicodec prefixes as unsigned varints: ed25519-pub 0xed, p256-pub 0x1200.
-_ED25519_PREFIX = b"\xed\x01"
-_P256_PREFIX = b"\x80\x24"
 
 # What a key may be used for (CID 1.0 section 2.3): to sign credentials and lists, or to show who one is.
 Relationship = Literal["assertionMethod", "authentication"]
@@ -35,7 +29,7 @@ Relationship = Literal["assertionMethod", "authentication"]
 
 @dataclass(frozen=True, kw_only=True)
 class VerificationMethod:
-    """One key of a DID and what it serves for; `key` is None for a kind of key that we do not verify with.
+    """One key of a DID and what it serves for; where `key` is None, `refusal` says what is wrong with it.
 
     From `ends_at_ms` on (UTC milliseconds, its `revoked` or `expires`) nothing is verified with it any more, whenever
     it may have been signed (CID 1.0 section 2.2).
@@ -44,6 +38,7 @@ class VerificationMethod:
     key: PublicKey | None
     relationships: frozenset[Relationship]
     ends_at_ms: int | None = None
+    refusal: type[IdentityError] = KeyNotSupported
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +52,8 @@ class DidDocument:
         """The key that `kid` names, or without a `kid` the only one that serves for `relationship`.
 
         `kid` is an absolute DID URL of this DID or a relative one such as "#0". Raises BadKid, IssuerKeyMismatch
-        (the key id of another DID), UnknownKid, KeyAmbiguous, KeyNotForRelationship, KeyPastItsEnd, KeyNotSupported.
+        (the key id of another DID), UnknownKid, KeyAmbiguous, KeyNotForRelationship, KeyPastItsEnd, and the method's
+        own refusal.
         """
         method = self._named_method(kid) if kid is not None else self._only_method(relationship)
         if relationship not in method.relationships:
@@ -65,7 +61,7 @@ class DidDocument:
         if method.ends_at_ms is not None and now_ms >= method.ends_at_ms:
             raise KeyPastItsEnd
         if method.key is None:
-            raise KeyNotSupported
+            raise method.refusal
         return method.key
 
     def _named_method(self, kid: str) -> VerificationMethod:
@@ -93,16 +89,14 @@ def did_jwk(key: PublicKey) -> str:
 
 def did_key(key: PublicKey) -> str:
     """The did:key of a public key (W3C CCG did:key v0.7)."""
-    if key.alg == "EdDSA":
-        return "did:key:z" + _encode_base58(_ED25519_PREFIX + key.point)
-    x, y = key.point[:32], key.point[32:]
-    return "did:key:z" + _encode_base58(_P256_PREFIX + bytes([2 + (y[-1] & 1)]) + x)
+    return "did:key:" + encode_multikey(key)
 
 
 def resolve_did(did: str) -> DidDocument:
     """Resolve a did:key or did:jwk for P-256 or Ed25519.
 
-    Raises BadDid for another method, codec, key or length, PrivateKeyInJwk when a did:jwk carries a private key.
+    Raises BadDid for another method, codec, key or length, KeyNotSupported for a did:key of another kind of key,
+    PrivateKeyInJwk when a did:jwk carries a private key.
     """
     if did.startswith("did:key:z") and len(did) <= MAX_DID_KEY_CHARS:
         fragment, key = did.removeprefix("did:key:"), _did_key_public_key(did)
@@ -123,16 +117,12 @@ def resolve_verification_key(*, did: str, kid: str | None) -> PublicKey:
 
 
 def _did_key_public_key(did: str) -> PublicKey:
-    data = _decode_base58(did.removeprefix("did:key:z"))
-    prefix, raw = data[:2], data[2:]
     try:
-        if prefix == _ED25519_PREFIX:
-            return ed25519_public_key(raw)
-        if prefix == _P256_PREFIX and len(raw) == 33:
-            return p256_public_key(raw)
+        return parse_multikey(did.removeprefix("did:key:"))
+    except KeyNotSupported:
+        raise
     except IdentityError:
-        pass
-    raise BadDid
+        raise BadDid from None
 
 
 def _did_jwk_public_key(did: str) -> PublicKey:
@@ -142,24 +132,3 @@ def _did_jwk_public_key(did: str) -> PublicKey:
         raise
     except IdentityError:
         raise BadDid from None
-
-
-def _encode_base58(data: bytes) -> str:
-    # No multicodec prefix begins with a zero byte, so base58's rule for those is not needed.
-    number, text = int.from_bytes(data), ""
-    while number:
-        number, digit = divmod(number, 58)
-        text = _BASE58_ALPHABET[digit] + text
-    return text
-
-
-def _decode_base58(text: str) -> bytes:
-    if not text or text[0] == "1":
-        raise BadDid
-    number = 0
-    for character in text:
-        value = _BASE58_VALUES.get(character)
-        if value is None:
-            raise BadDid
-        number = number * 58 + value
-    return number.to_bytes((number.bit_length() + 7) // 8)

@@ -102,6 +102,11 @@ class WrongTyp(IdentityError):
     message = "The JWT is of another type than expected here."
 
 
+class BadMultibase(IdentityError):
+    code = "bad_multibase"
+    message = "Not multibase in base58btc or base64url, or too long."
+
+
 class BadKid(IdentityError):
     code = "bad_kid"
     message = "The key id is malformed."
@@ -153,6 +158,74 @@ class KeyPastItsEnd(IdentityError):
 class KeyNotSupported(IdentityError):
     code = "key_not_supported"
     message = "The DID's key is of a kind that is not supported."
+
+
+class KeyControllerMismatch(IdentityError):
+    code = "key_controller_mismatch"
+    message = "The DID's key is under the control of another DID."
+
+
+class PrivateKeyPublished(IdentityError):
+    code = "private_key_published"
+    message = "The DID's document publishes the private half of the key."
+
+
+class DidWebRefused(IdentityError):
+    """What no waiting heals: a did:web that names no place from which a document may be fetched."""
+
+    code = "did_web_refused"
+    message = "The did:web must not be resolved."
+
+
+class DidWebHostNotAllowed(DidWebRefused):
+    code = "did_web_host_not_allowed"
+    message = "The did:web names a host that is not a public name in lower case."
+
+
+class DidWebPortNotAllowed(DidWebRefused):
+    code = "did_web_port_not_allowed"
+    message = "The did:web names a port that is not allowed."
+
+
+class DidWebPathNotAllowed(DidWebRefused):
+    code = "did_web_path_not_allowed"
+    message = "The did:web has an empty part, a dot part, or a character that is not allowed in its path."
+
+
+class DidWebEncodingNotAllowed(DidWebRefused):
+    code = "did_web_encoding_not_allowed"
+    message = "The did:web percent-encodes something else than the colon before a port."
+
+
+class BadDidDocument(IdentityError):
+    code = "bad_did_document"
+    message = "The DID's document, or the part of it that is needed, is malformed."
+
+
+class DidDocumentMismatch(IdentityError):
+    code = "did_document_mismatch"
+    message = "The document is another DID's."
+
+
+class TooManyVerificationMethods(IdentityError):
+    code = "too_many_verification_methods"
+    message = "The DID's document has more verification methods than allowed."
+
+
+class DidDeactivated(IdentityError):
+    code = "did_deactivated"
+    message = "The DID is deactivated."
+
+
+class DidNotFound(IdentityError):
+    code = "did_not_found"
+    message = "The DID's document is not published, or not any more."
+
+
+class DidUnavailable(IdentityError):
+    code = "did_unavailable"
+    message = "The DID's document cannot be fetched now."
+    retriable = True
 
 
 # Claims and time
@@ -348,6 +421,11 @@ class FetchFailed(IdentityError):
     code = "fetch_failed"
     message = "The URL could not be fetched."
     retriable = True
+
+
+class UrlNotFound(FetchFailed):
+    code = "url_not_found"
+    message = "The URL's host says that there is nothing at it."
 
 
 class FetchTimeout(FetchFailed):

@@ -5,7 +5,6 @@ judged, so a second DNS answer changes nothing; no redirects, no userinfo, no ot
 request (name, connection, TLS, headers, body), however slowly the other side drips; a cap on the body.
 """
 
-import ipaddress
 import re
 import socket
 import ssl
@@ -23,44 +22,23 @@ from identity.errors import (
     RedirectNotFollowed,
     ResponseTooLarge,
     UrlNotAllowed,
+    UrlNotFound,
     WrongContentType,
 )
+from identity.hosts import is_public_address, is_public_name
 
 MAX_URL_CHARS = 2048
 
 _PATH = r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?"
-# A DNS name of two labels or more whose last begins with a letter: no address, in whatever notation, looks like that.
-_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_HTTPS_URL = re.compile(
-    rf"https://(?=[^/:]{{1,253}}(?:[/:]|\Z))(?P<host>(?:{_LABEL}\.)+(?=[a-z]){_LABEL})(?::443)?{_PATH}"
-)
+_HTTPS_URL = re.compile(rf"https://(?P<host>[^/:]*)(?::443)?{_PATH}")
 _LOOPBACK_ORIGIN = r"http://(?P<host>localhost|127\.0\.0\.1|\[::1\])(?::(?P<port>[1-9][0-9]{0,4}))?"
 _LOOPBACK_URL = re.compile(rf"(?P<origin>{_LOOPBACK_ORIGIN}){_PATH}")
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 
 
 def resolve_addresses(host: str, port: int) -> Sequence[str]:
     """All addresses that the system's resolver gives for a name, in its order; raises OSError."""
     answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(answer[4][0]) for answer in answers))
-
-
-def is_public_address(text: str) -> bool:
-    """Whether an IP address is globally reachable unicast, looking through IPv4 embedded in IPv6."""
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    if isinstance(address, ipaddress.IPv6Address):
-        embedded = address.ipv4_mapped
-        if address in _NAT64:
-            embedded = ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
-        if embedded is None:
-            tunnelled = address.sixtofour is not None or address.teredo is not None
-            return address.is_global and address in _GLOBAL_UNICAST and not tunnelled
-        address = embedded
-    return address.is_global and not address.is_multicast and not address.is_reserved
 
 
 class GuardedFetcher:
@@ -82,7 +60,7 @@ class GuardedFetcher:
     ) -> None:
         if not all(re.fullmatch(_LOOPBACK_ORIGIN, origin) for origin in allow_http_origins):
             raise ValueError("an allowed http origin must be a loopback origin")
-        self._allow_http_origins = allow_http_origins
+        self.allow_http_origins = allow_http_origins
         self._timeout_s = timeout_s
         self._max_bytes = max_bytes
         self._resolve = resolve
@@ -90,10 +68,11 @@ class GuardedFetcher:
         self._network = network or httpcore.SyncBackend()
 
     def fetch(self, url: str, accept: str, *, max_bytes: int | None = None) -> bytes:
-        """The body of a 200 answer of exactly the media type `accept`, at most `max_bytes` long.
+        """The body of a 200 answer of a media type that `accept` names, at most `max_bytes` long.
 
-        Raises UrlNotAllowed, AddressNotPublic, RedirectNotFollowed, ResponseTooLarge, WrongContentType (leaves of
-        FetchRefused), FetchTimeout and FetchFailed (retriable).
+        `accept` is one media type, or several with ", " between them. Raises UrlNotAllowed, AddressNotPublic,
+        RedirectNotFollowed, ResponseTooLarge, WrongContentType (leaves of FetchRefused), UrlNotFound (404 and 410),
+        FetchTimeout and FetchFailed (retriable).
         """
         deadline = time.monotonic() + self._timeout_s
         network = _PinnedNetwork(self._network, self._judge_addresses(url, deadline), deadline)
@@ -120,12 +99,12 @@ class GuardedFetcher:
         if len(url) > MAX_URL_CHARS:
             raise UrlNotAllowed
         if match := _LOOPBACK_URL.fullmatch(url):
-            if match["origin"] not in self._allow_http_origins:
+            if match["origin"] not in self.allow_http_origins:
                 raise UrlNotAllowed
             # "localhost" is not asked of a resolver, which might say anything.
             return ["127.0.0.1", "::1"] if match["host"] == "localhost" else [match["host"].strip("[]")]
         match = _HTTPS_URL.fullmatch(url)
-        if match is None:
+        if match is None or not is_public_name(match["host"]):
             raise UrlNotAllowed
         addresses = _resolve_before(deadline, self._resolve, match["host"])
         if not all(map(is_public_address, addresses)):
@@ -156,11 +135,14 @@ def _resolve_before(deadline: float, resolve: Callable[[str, int], Sequence[str]
 def _check_response(response: httpcore.Response, accept: str, limit: int) -> None:
     if 300 <= response.status < 400:
         raise RedirectNotFollowed
+    if response.status in (404, 410):
+        raise UrlNotFound
     if response.status != 200:
         raise FetchFailed
     headers = {name.lower(): value for name, value in response.headers}
     media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-    if media_type != accept.encode("ascii") or headers.get(b"content-encoding", b"identity").lower() != b"identity":
+    encoding = headers.get(b"content-encoding", b"identity").lower()
+    if media_type not in accept.encode("ascii").split(b", ") or encoding != b"identity":
         raise WrongContentType
     length = headers.get(b"content-length", b"0")
     if not length.isdigit() or len(length) > 12 or int(length) > limit:

@@ -210,6 +210,13 @@ def test_a_typ_that_is_no_string_is_refused(typ: Any) -> None:
         "a" * 2049,
         "a b",
         "%2e%2e",
+        "did:web:a.example%3a8443#k",
+        "did:web:a.example%2F..%2Fk#k",
+        "did:web:a.example%00#k",
+        "did:web:a.example%",
+        "did:web:a.example/../k#k",
+        "%3A" * 683,
+        "a\n",
         "ключ",
         42,
         None,
@@ -219,6 +226,13 @@ def test_a_typ_that_is_no_string_is_refused(typ: Any) -> None:
 def test_input_08_a_hostile_kid_is_refused(kid: Any) -> None:
     with pytest.raises(BadKid):
         parse_jws(jws_with({"alg": "ES256", "kid": kid}))
+
+
+@pytest.mark.parametrize(
+    "kid", ["#0", "did:web:issuer.example:a_b#key-1", "did:web:localhost%3A8443#key-1", "a" * 2048]
+)
+def test_a_kid_may_be_any_did_url_that_can_be_resolved(kid: str) -> None:
+    assert parse_jws(jws_with({"alg": "ES256", "kid": kid})).kid == kid
 
 
 @pytest.mark.parametrize("typ", ["kb+jwt", "X+JWT", "application/x+jwt", "x+jwt ", None])
