@@ -10,6 +10,12 @@ _NOT_PUBLIC = "alt|arpa|corp|home|internal|intranet|invalid|lan|local|localdomai
 _PUBLIC_NAME = re.compile(rf"(?=.{{1,253}}\Z)(?:{_LABEL}\.)+(?=[a-z])(?!(?:{_NOT_PUBLIC})\Z){_LABEL}")
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+# What Python 3.11 calls global and is not: protocol assignments, 6to4 relays, documentation (RFC 6890, 7526, 9637).
+_NOT_GLOBAL = (
+    ipaddress.ip_network("192.0.0.0/24"),
+    ipaddress.ip_network("192.88.99.0/24"),
+    ipaddress.ip_network("3fff::/20"),
+)
 
 
 def is_public_name(host: str) -> bool:
@@ -29,6 +35,10 @@ def is_public_address(text: str) -> bool:
             embedded = ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
         if embedded is None:
             tunnelled = address.sixtofour is not None or address.teredo is not None
-            return address.is_global and address in _GLOBAL_UNICAST and not tunnelled
+            return _is_global(address) and address in _GLOBAL_UNICAST and not tunnelled
         address = embedded
-    return address.is_global and not address.is_multicast and not address.is_reserved
+    return _is_global(address) and not address.is_multicast and not address.is_reserved
+
+
+def _is_global(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    return address.is_global and not any(address in network for network in _NOT_GLOBAL)

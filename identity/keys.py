@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -76,9 +76,13 @@ class PublicKey:
 
 @dataclass(frozen=True, kw_only=True)
 class SigningKey:
-    """A private key for one algorithm; it never shows itself in a repr."""
+    """A private key for one algorithm; it never shows itself in a repr.
+
+    `method` is the DID URL that it signs as, None for that of its own did:jwk.
+    """
 
     public: PublicKey
+    method: str | None = None
     _key: ec.EllipticCurvePrivateKey | Ed25519PrivateKey = field(repr=False, compare=False)
 
     @classmethod
@@ -119,13 +123,20 @@ class SigningKey:
 
     @cached_property
     def did(self) -> str:
-        """The did:jwk of the public half."""
-        return "did:jwk:" + encode_base64url(encode_json(self.public.jwk))
+        """The DID that this key signs for."""
+        return self.kid.partition("#")[0]
 
     @cached_property
     def kid(self) -> str:
-        """The one verification method of `did`, as a DID URL."""
-        return self.did + "#0"
+        """The verification method of `did` that this key is, as a DID URL."""
+        return self.method or "did:jwk:" + encode_base64url(encode_json(self.public.jwk)) + "#0"
+
+    def known_as(self, name: str) -> "SigningKey":
+        """The same key as a verification method of another DID: the method's DID URL, or the DID alone.
+
+        Of the DID alone it is the method that is named after its thumbprint, as in a document that we build.
+        """
+        return replace(self, method=name if "#" in name else f"{name}#{self.public.thumbprint}")
 
     def sign(self, data: bytes) -> bytes:
         """Sign data as JWS wants it: 64 raw bytes in both algorithms."""

@@ -226,3 +226,17 @@ def test_input_05_ed25519_keys_of_small_order_are_refused(y: int, sign: int) -> 
 def test_input_05_ed25519_keys_out_of_range_are_refused(raw: bytes) -> None:
     with pytest.raises(BadKey):
         ed25519_public_key(raw)
+
+
+def test_a_key_can_sign_as_the_method_of_another_did() -> None:
+    key = SigningKey.generate()
+    assert key.kid == key.did + "#0"
+    assert key.did.startswith("did:jwk:")
+    for name, kid in (
+        ("did:web:issuer.example", f"did:web:issuer.example#{key.public.thumbprint}"),
+        ("did:web:issuer.example:bank#key-1", "did:web:issuer.example:bank#key-1"),
+    ):
+        known = key.known_as(name)
+        assert (known.did, known.kid) == (name.partition("#")[0], kid)
+        assert known.public == key.public
+        key.public.verify(known.sign(b"data"), b"data")
