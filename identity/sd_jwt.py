@@ -184,6 +184,8 @@ def verify_sd_jwt(
 
     # 5. Disclosures: each one referenced once by a digest under the signature, in a place that it fits.
     claims, disclosed = disclose_claims(payload, disclosures, reserved=RESERVED_CLAIMS)
+    if "aud" in claims:
+        _check_audience(claims["aud"], key_binding)
 
     # 6. Key binding: this holder, this request, these disclosures, now.
     if key_binding is not None and now_ms is not None:
@@ -240,6 +242,13 @@ def _holder_key(payload: JsonObject) -> PublicKey | None:
     if not isinstance(confirmation, dict) or confirmation.keys() != {"jwk"}:
         raise BadConfirmation
     return parse_public_jwk(confirmation["jwk"])
+
+
+def _check_audience(audience: JsonValue, expected: KeyBinding | None) -> None:
+    """Raises AudienceMismatch where the issuer restricted the credential and not to us (RFC 7519 section 4.1.3)."""
+    listed = audience if isinstance(audience, list) else [audience]
+    if expected is None or expected.audience not in listed:
+        raise AudienceMismatch
 
 
 def _verify_key_binding(

@@ -745,6 +745,21 @@ def test_input_31_a_key_binding_for_another_audience_is_refused(audience: str) -
         verify(bound(issued(), aud=audience), key_binding=BINDING)
 
 
+@pytest.mark.parametrize("audience", ["https://other.example", ["https://other.example"], [], None, 1, {AUDIENCE: 1}])
+@pytest.mark.parametrize("disclosed", [False, True])
+def test_a_credential_that_its_issuer_restricted_to_another_audience_is_refused(disclosed: bool, audience: Any) -> None:
+    credential = issued({"aud": audience}) if disclosed else issued(aud=audience)
+    with pytest.raises(AudienceMismatch):
+        verify(bound(credential), key_binding=BINDING)
+
+
+@pytest.mark.parametrize("audience", [AUDIENCE, ["https://other.example", AUDIENCE]])
+def test_a_credential_that_is_restricted_to_us_is_for_us_and_for_nobody_without_a_name(audience: JsonValue) -> None:
+    assert verify(bound(issued(aud=audience)), key_binding=BINDING).claims["aud"] == audience
+    with pytest.raises(AudienceMismatch):
+        verify(issued(aud=audience))
+
+
 def test_input_31_a_list_of_audiences_is_refused() -> None:
     with pytest.raises(MissingClaim):
         verify(bound(issued(), aud=[AUDIENCE]), key_binding=BINDING)
