@@ -29,6 +29,8 @@ except ImportError:  # it has no wheel for Python 3.13 and later
 MAX_MEMORY_BYTES = 1024 * 1024 * 1024
 #: N-Quads repeat every name in every line, so a document of 64 KB could fill a disk.
 MAX_N_QUADS_CHARS = 2 * 1024 * 1024
+#: Left out or empty, pyld takes "http://example.org/base/" for it and makes absolute what is not.
+_NO_BASE = None
 #: The contexts on our list that didkit has built in; it knows no other, and never fetches one.
 _DIDKIT_CONTEXTS = frozenset({CREDENTIALS_V1, ED25519_2020_V1, JWS_2020_V1})
 _UNSIGNED = {
@@ -72,7 +74,7 @@ def expand(document: Mapping[str, Any], loader: ContextLoader) -> list[Any]:
     def refuse_dropped(_term: str | None) -> NoReturn:
         raise Refused("undefined_term")
 
-    options = {"documentLoader": loader, "base": ""}
+    options = {"documentLoader": loader, "base": _NO_BASE}
     expanded: list[Any] = jsonld.expand(document, options, on_property_dropped=refuse_dropped)
     _verify_names(expanded)
     return expanded
@@ -97,7 +99,7 @@ def _verify_names(value: Any) -> None:
 
 def canonicalize(document: Mapping[str, Any], loader: ContextLoader) -> str:
     """The canonical N-Quads of a document (RDFC-1.0, which URDNA2015 became); raises Refused."""
-    options = {"algorithm": "URDNA2015", "format": "application/n-quads", "documentLoader": loader, "base": ""}
+    options = {"algorithm": "URDNA2015", "format": "application/n-quads", "documentLoader": loader, "base": _NO_BASE}
     n_quads: str = jsonld.normalize(expand(document, loader), options)
     if len(n_quads) > MAX_N_QUADS_CHARS:
         raise Refused("rdf_too_complex")

@@ -1,0 +1,56 @@
+"""What the tests of linked data share: one pool, with the contexts that the W3C's vectors use besides ours."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from identity.linked_data.workers import LinkedDataWorkers
+
+#: The first is the whole of that context. The second is not published with the vectors, so that these terms are read
+#: off their N-Quads; what the vector shows is the naming of blank nodes.
+VECTOR_CONTEXTS = {
+    "https://www.w3.org/ns/credentials/examples/v2": {
+        "@context": {"@vocab": "https://www.w3.org/ns/credentials/examples#"}
+    },
+    "https://w3id.org/citizenship/v4rc1": {
+        "@context": {
+            "id": "@id",
+            "type": "@type",
+            "image": {"@id": "https://schema.org/image", "@type": "@id"},
+            "birthDate": {
+                "@id": "https://schema.org/birthDate",
+                "@type": "http://www.w3.org/2001/XMLSchema#dateTime",
+            },
+            "residentSince": {
+                "@id": "https://w3id.org/citizenship#residentSince",
+                "@type": "http://www.w3.org/2001/XMLSchema#dateTime",
+            },
+            "employmentAuthorizationDocument": {
+                "@id": "https://w3id.org/citizenship#employmentAuthorizationDocument",
+                "@type": "@id",
+            },
+            **{
+                term: f"https://schema.org/{term}"
+                for term in ("Person", "additionalName", "familyName", "gender", "givenName", "identifier")
+            },
+            **{
+                term: f"https://w3id.org/citizenship#{term}"
+                for term in (
+                    "EmployablePerson",
+                    "EmploymentAuthorizationDocument",
+                    "EmploymentAuthorizationDocumentCredential",
+                    "birthCountry",
+                    "lprCategory",
+                    "lprNumber",
+                )
+            },
+        }
+    },
+}
+
+
+@pytest.fixture(scope="session")
+def workers() -> Iterator[LinkedDataWorkers]:
+    workers = LinkedDataWorkers(timeout_s=0.5, extra_contexts=VECTOR_CONTEXTS)
+    yield workers
+    workers.close()
