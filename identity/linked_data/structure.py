@@ -30,6 +30,8 @@ MAX_INTEGER: Final = 2**53 - 1
 
 # RFC 3987, less what would end an IRI in N-Quads: `<a> <b> <c> .` could otherwise be smuggled in as one name.
 _ABSOLUTE_IRI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\x00-\x20<>\"{}|\\^`\x7f-\x9f]+")
+# Canonical N-Quads write these in a way of their own, and pyld does not; nobody's name has one.
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 # The terms whose values are graphs of their own in every context on our list (a test holds us to that).
 _GRAPH_TERMS: Final = frozenset({"proof", "verifiableCredential"})
 
@@ -45,8 +47,9 @@ def verify_structure(document: JsonObject, *, contexts: Container[str]) -> None:
     ContextNotAllowed: a context that is not exactly one of `contexts`, an inline one, or one in an odd place.
     KeywordNotAllowed: any member that begins with "@" but @context. UndefinedTerm: a member that is an IRI or empty.
     RelativeIri: an `id` that is not an absolute IRI, blank node labels included. NodeRepeated: one thing described in
-    two objects of a graph. ValueNotAllowed: null, [], a fraction, an integer beyond 2^53, a nested array, a type given
-    twice. RdfTooComplex: over 64 blank nodes, 4096 values, 16 levels, 8 contexts, or 2048 characters in an `id`.
+    two objects of a graph. ValueNotAllowed: null, [], a fraction, an integer beyond 2^53, a nested array, a control
+    character, a type given twice. RdfTooComplex: over 64 blank nodes, 4096 values, 16 levels, 8 contexts, or 2048
+    characters in an `id`.
     """
     if "@context" not in document:
         raise ContextNotAllowed
@@ -125,7 +128,7 @@ class _Walk:
                 is_graph = term in _GRAPH_TERMS
                 inner = set() if is_graph else described
                 self.visit_node(item, depth=depth + 1, described=inner, is_graph=is_graph)
-            elif isinstance(item, str) or (isinstance(item, int) and abs(item) <= MAX_INTEGER):
+            elif _is_text(item) or (isinstance(item, int) and abs(item) <= MAX_INTEGER):
                 self._count_value()
             else:
                 raise ValueNotAllowed
@@ -139,3 +142,7 @@ class _Walk:
         self._blank_nodes += number
         if self._blank_nodes > MAX_BLANK_NODES:
             raise RdfTooComplex
+
+
+def _is_text(value: JsonValue) -> bool:
+    return isinstance(value, str) and _CONTROL_CHARACTER.search(value) is None

@@ -180,9 +180,9 @@ class _Worker:
             return {"refused": refused.code, "is_last": False}
         except (MemoryError, RecursionError):
             return {"refused": "rdf_too_complex", "is_last": True}
-        except Exception:  # noqa: BLE001 (whatever pyld or didkit says of it, it is no document that we can read)
+        except jsonld.JsonLdError:
             return {"refused": "bad_linked_data", "is_last": False}
-        except BaseException:  # noqa: BLE001 (a panic in Rust, after which nothing in there is sure)
+        except BaseException:  # noqa: BLE001 (a panic in Rust is one; after what nobody foresaw, nothing here is sure)
             return {"refused": "bad_linked_data", "is_last": True}
 
     def _verify_legacy_proof(self, document: Mapping[str, Any], kind: str, options: Mapping[str, str]) -> None:
@@ -190,7 +190,10 @@ class _Worker:
             raise Refused("unsupported_suite")
         # didkit drops what its contexts do not define, as pyld does, but does not tell.
         expand(document, self._loader)
-        verdict = self._ask_didkit(kind, write_out_contexts(document, self._contexts), options)
+        try:
+            verdict = self._ask_didkit(kind, write_out_contexts(document, self._contexts), options)
+        except (didkit.DIDKitException, ValueError):  # type: ignore[misc]
+            raise Refused("bad_linked_data") from None
         if verdict != _ALL_IS_WELL:
             raise Refused("bad_signature")
 

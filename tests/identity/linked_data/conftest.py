@@ -47,10 +47,26 @@ VECTOR_CONTEXTS = {
         }
     },
 }
+#: For a suite at which didkit panics, and which no context on our list defines.
+ETHEREUM_CONTEXT = {
+    "urn:test:ethereum": {
+        "@context": {
+            "EthereumPersonalSignature2021": "https://w3id.org/security#EthereumPersonalSignature2021",
+            "proofPurpose": {"@id": "https://w3id.org/security#proofPurpose", "@type": "@vocab"},
+            "assertionMethod": "https://w3id.org/security#assertionMethod",
+            "proofValue": "https://w3id.org/security#proofValue",
+            "verificationMethod": {"@id": "https://w3id.org/security#verificationMethod", "@type": "@id"},
+            "created": {
+                "@id": "http://purl.org/dc/terms/created",
+                "@type": "http://www.w3.org/2001/XMLSchema#dateTime",
+            },
+        }
+    }
+}
 
 
 @pytest.fixture(scope="session")
 def workers() -> Iterator[LinkedDataWorkers]:
-    workers = LinkedDataWorkers(timeout_s=0.5, extra_contexts=VECTOR_CONTEXTS)
+    workers = LinkedDataWorkers(timeout_s=0.5, extra_contexts=VECTOR_CONTEXTS | ETHEREUM_CONTEXT)
     yield workers
     workers.close()

@@ -175,7 +175,8 @@ def test_a_subject_is_not_cut_in_two():
 
 
 @pytest.mark.parametrize(
-    "value", [None, 1.5, 5.0, [], [[1]], [None], [1, None], 2**53, -(2**53), [[]], [1.0], float("nan")]
+    "value",
+    [None, 1.5, 5.0, [], [[1]], [None], [1, None], 2**53, -(2**53), [[]], [1.0], float("nan"), "a\0", "a\x7f"],
 )
 @pytest.mark.parametrize("term", ["validFrom", "issuer"])
 def test_a_value_that_rdf_drops_or_alters_is_refused(term, value):
