@@ -1,7 +1,7 @@
 """did:web (W3C CCG): where the document of a DID stands, and what of it counts (DID Core 1.0, CID 1.0)."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -108,6 +108,23 @@ def parse_did_document(body: bytes, *, did: str) -> DidDocument:
             else:
                 _add_method(methods, value, did, frozenset({relationship}))
     return DidDocument(did=did, verification_methods=methods)
+
+
+def build_did_document(did: str, keys: Sequence[PublicKey]) -> JsonObject:
+    """The document of a did:web whose `keys`, each named after its thumbprint, sign credentials and status lists.
+
+    A key of it signs as `SigningKey.known_as(did)`.
+    """
+    ids: list[JsonValue] = [f"{did}#{key.thumbprint}" for key in keys]
+    return {
+        "@context": ["https://www.w3.org/ns/did/v1", "https://w3id.org/security/suites/jws-2020/v1"],
+        "id": did,
+        "verificationMethod": [
+            {"id": id, "type": "JsonWebKey2020", "controller": did, "publicKeyJwk": key.jwk}
+            for id, key in zip(ids, keys, strict=True)
+        ],
+        "assertionMethod": ids,
+    }
 
 
 def _verify_host(host: str) -> None:

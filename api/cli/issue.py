@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from api.cli.did import sign_as
 from api.cli.tenants import find_credential_type
 from api.cli.terminal import USAGE, CommandFailed, LateProgress, print_json, print_rows
 from api.cli.wallet import load_key
@@ -44,6 +45,7 @@ def run_issuing(
     type_name: str,
     csv_path: Path,
     key_path: Path,
+    issuer: str | None,
     holder: str,
     out: Path,
     status_uri: str | None,
@@ -52,6 +54,8 @@ def run_issuing(
 ) -> None:
     """Issue what can be issued, report what cannot; raises `CommandFailed` where any row was refused."""
     type_, key = find_credential_type(type_name), load_key(key_path)
+    if issuer is not None:
+        key = sign_as(key, issuer)
     if out.exists():
         raise CommandFailed(f"{out} is there already; credentials go to a new folder.", exit_code=USAGE)
     columns, rows = _read_table(csv_path)

@@ -25,7 +25,9 @@ app = typer.Typer(
 clients = typer.Typer(help="OAuth2 clients of a tenant.", no_args_is_help=True)
 issuers = typer.Typer(help="The issuers that a tenant trusts.", no_args_is_help=True)
 wallet_commands = typer.Typer(help="A small scriptable holder of credentials.", no_args_is_help=True)
+dids = typer.Typer(help="The DID under which an institution issues.", no_args_is_help=True)
 app.add_typer(clients, name="clients")
+app.add_typer(dids, name="did")
 app.add_typer(issuers, name="issuers")
 app.add_typer(wallet_commands, name="wallet")
 
@@ -157,6 +159,10 @@ def issue(
     key: Annotated[Path, typer.Option(help="The institution's private JWK, as `credence wallet keys` makes one.")],
     holder: Annotated[str, typer.Option(help="The holder's public JWK file, or the column that holds its JSON.")],
     out: Annotated[Path, typer.Option(help="A new folder for the credentials.")],
+    issuer: Annotated[
+        str | None,
+        typer.Option(help="The did:web to issue under, or the DID URL of the key in it.  [default: the key's did:jwk]"),
+    ] = None,
     status_uri: Annotated[
         str | None, typer.Option(help="Where you will publish out/status-list.jwt; a URI of its own for each run.")
     ] = None,
@@ -175,12 +181,31 @@ def issue(
         type_name=type_,
         csv_path=csv,
         key_path=key,
+        issuer=issuer,
         holder=holder,
         out=out,
         status_uri=status_uri,
         valid_days=valid_days,
         as_json=as_json,
     )
+
+
+@dids.command("document")
+def did_document(
+    did: Annotated[str, typer.Argument(help="A did:web of a host that is yours.")],
+    key: Annotated[
+        list[Path], typer.Option(help="A public JWK, as `credence wallet keys` makes one; may be repeated.")
+    ],
+) -> None:
+    """Write the DID document of a did:web, whose keys sign credentials and status lists.
+
+    It is published before the first credential is issued under it. A key is rotated in by publishing the document with
+    the new one beside the old one, and out by publishing it without the old one: five minutes later at the latest,
+    nothing that the old one signed verifies any more.
+    """
+    from api.cli.did import print_document
+
+    print_document(did, key)
 
 
 @wallet_commands.command("keys")
