@@ -39,6 +39,7 @@ from chain.note import LogSigner, VerifierKey
 from identity.credential_types.types import load_credential_types
 from identity.did_resolver import DidResolver
 from identity.fetch import GuardedFetcher
+from identity.linked_data.workers import LinkedDataWorkers
 from identity.openid4vp import client_id_of
 from identity.status_list import StatusChecker
 from identity.verifier import Verifier
@@ -85,10 +86,12 @@ def create_app(settings: Settings, clock: Callable[[], int] = now_ms) -> FastAPI
     statuses = StatusStore(engine=engine)
     fetcher = GuardedFetcher(allow_http_origins=settings.allow_http_origins)
     dids = DidResolver(fetcher)
+    linked_data = LinkedDataWorkers()
     rooms = Rooms(
         verifier=Verifier(
             statuses=StatusChecker(fetcher, dids),
             dids=dids,
+            linked_data=linked_data,
             types=load_credential_types(),
         ),
         artifact=load_artifact(
@@ -140,6 +143,7 @@ def create_app(settings: Settings, clock: Callable[[], int] = now_ms) -> FastAPI
         yield
         workers.stop()
         sequencer.stop()
+        linked_data.close()
         engine.dispose()
         keystore.dispose()
 

@@ -129,6 +129,14 @@ _REFUSED: Sequence[type[Exception]] = (
     identity.ContextNotAllowed, identity.KeywordNotAllowed, identity.UndefinedTerm, identity.RelativeIri,
     identity.NodeRepeated, identity.ValueNotAllowed, identity.RdfTooComplex, identity.BadLinkedData,
     identity.BadLinkedDataProof, identity.UnsupportedSuite,
+    identity.ContextNotFirst, identity.UnknownMember, identity.IdNotUrl, identity.W3cTypeInvalid,
+    identity.IssuerInvalid, identity.CredentialSubjectInvalid, identity.SeveralSubjects, identity.ValidityReversed,
+    identity.LanguageValueInvalid, identity.RelatedObjectInvalid, identity.TermsOfUseNotSupported,
+    identity.W3cPresentationInvalid, identity.PresentationNotSingle, identity.SubjectNotHolder,
+    identity.JwtClaimMismatch, identity.EmbeddedProof, identity.ProofMissing, identity.ProofInvalid,
+    identity.ProofSetNotAllowed, identity.ProofChainNotAllowed, identity.ProofPurposeMismatch,
+    identity.ProofContextMismatch, identity.BadProofValue, identity.StatusListTooShort,
+    identity.StatusPurposeMismatch, identity.StatusEntryInvalid,
 )  # fmt: skip
 
 #: Not the caller's doing, and likely to pass.

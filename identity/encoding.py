@@ -14,6 +14,10 @@ JsonObject: TypeAlias = dict[str, JsonValue]
 MAX_JSON_DEPTH = 32
 MAX_INTEGER_DIGITS = 20
 
+MAX_URL_CHARS = 2048
+
+# An absolute URL or URN: a scheme, and after it nothing that RFC 3986 does not allow.
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")
 _TO_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 # The characters of standard base64 and its padding become one that no alphabet has.
 _FROM_URL_SAFE = bytes.maketrans(b"-_+/=", b"+/!!!")
@@ -42,6 +46,11 @@ def decode_base64url(text: str) -> bytes:
         return binascii.a2b_base64(standard + b"==="[: -incomplete % 4], strict_mode=True)
     except (binascii.Error, UnicodeEncodeError):
         raise BadBase64 from None
+
+
+def is_url(value: JsonValue) -> bool:
+    """Whether a value is an absolute URL or URN (RFC 3986) of at most 2048 characters."""
+    return isinstance(value, str) and len(value) <= MAX_URL_CHARS and _URL.fullmatch(value) is not None
 
 
 def parse_json(text: bytes | str, *, max_depth: int = MAX_JSON_DEPTH) -> JsonValue:

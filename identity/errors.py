@@ -238,7 +238,7 @@ class MissingClaim(IdentityError):
 
 class BadTime(IdentityError):
     code = "bad_time"
-    message = "A time claim is not a plausible number of seconds."
+    message = "A time is no plausible number of seconds, or not in RFC 3339 with a zone."
 
 
 class Expired(IdentityError):
@@ -470,6 +470,21 @@ class StatusListExpired(IdentityError):
     code = "status_list_expired"
     message = "The status list has expired."
     retriable = True
+
+
+class StatusListTooShort(IdentityError):
+    code = "status_list_too_short"
+    message = "The status list is shorter than the least that hides whose status is asked."
+
+
+class StatusPurposeMismatch(IdentityError):
+    code = "status_purpose_mismatch"
+    message = "The status list is for another purpose than the credential's entry."
+
+
+class StatusEntryInvalid(IdentityError):
+    code = "status_entry_invalid"
+    message = "An entry of credentialStatus is malformed."
 
 
 class UnknownStatusValue(IdentityError):
@@ -783,3 +798,124 @@ class CredentialOfferInvalid(IdentityError):
 class IssuerMetadataInvalid(IdentityError):
     code = "issuer_metadata_invalid"
     message = "Not the metadata of that credential issuer."
+
+
+# W3C credentials
+
+
+class ContextNotFirst(IdentityError):
+    code = "context_not_first"
+    message = "The first context is not that of a version of the W3C data model."
+
+
+class UnknownMember(IdentityError):
+    code = "unknown_member"
+    message = "The credential, presentation or proof has a member that nobody here would act on."
+
+
+class IdNotUrl(IdentityError):
+    code = "id_not_url"
+    message = "An id is not one URL."
+
+
+class W3cTypeInvalid(IdentityError):
+    code = "w3c_type_invalid"
+    message = "The type lacks the type that the data model requires, or is not a list of names."
+
+
+class IssuerInvalid(IdentityError):
+    code = "issuer_invalid"
+    message = "The issuer is neither a URL nor an object with one as its id."
+
+
+class CredentialSubjectInvalid(IdentityError):
+    code = "credential_subject_invalid"
+    message = "The credential has no subject, or one of which nothing is said."
+
+
+class SeveralSubjects(IdentityError):
+    code = "several_subjects"
+    message = "The credential is about more than one subject."
+
+
+class ValidityReversed(IdentityError):
+    code = "validity_reversed"
+    message = "The credential's validity ends before it begins."
+
+
+class LanguageValueInvalid(IdentityError):
+    code = "language_value_invalid"
+    message = "A name or a description is neither a text nor a text with a language."
+
+
+class RelatedObjectInvalid(IdentityError):
+    code = "related_object_invalid"
+    message = "A status, schema, evidence, refresh service or terms of use lacks its type or has an id that is no URL."
+
+
+class TermsOfUseNotSupported(IdentityError):
+    code = "terms_of_use_not_supported"
+    message = "The credential comes with terms of use, which cannot be read here and might forbid its use."
+
+
+class W3cPresentationInvalid(IdentityError):
+    code = "w3c_presentation_invalid"
+    message = "The presentation's holder or its credentials are not in a form of the data model."
+
+
+class PresentationNotSingle(IdentityError):
+    code = "presentation_not_single"
+    message = "The presentation does not hold exactly one credential."
+
+
+class SubjectNotHolder(IdentityError):
+    code = "subject_not_holder"
+    message = "The credential's subject is not the one who presents it."
+
+
+class JwtClaimMismatch(IdentityError):
+    code = "jwt_claim_mismatch"
+    message = "A claim of the JWT contradicts the credential or presentation within it."
+
+
+class EmbeddedProof(IdentityError):
+    code = "embedded_proof"
+    message = "What a JWT secures carries a proof of its own, which nobody would verify."
+
+
+# Data Integrity
+
+
+class ProofMissing(IdentityError):
+    code = "proof_missing"
+    message = "The credential or presentation has no proof."
+
+
+class ProofInvalid(IdentityError):
+    code = "proof_invalid"
+    message = "The proof lacks a member that it must have, or has one of the wrong type."
+
+
+class ProofSetNotAllowed(IdentityError):
+    code = "proof_set_not_allowed"
+    message = "The credential or presentation has more than one proof."
+
+
+class ProofChainNotAllowed(IdentityError):
+    code = "proof_chain_not_allowed"
+    message = "The proof builds on another proof."
+
+
+class ProofPurposeMismatch(IdentityError):
+    code = "proof_purpose_mismatch"
+    message = "The proof was made for another purpose."
+
+
+class ProofContextMismatch(IdentityError):
+    code = "proof_context_mismatch"
+    message = "The proof was made under other contexts than the document's."
+
+
+class BadProofValue(IdentityError):
+    code = "bad_proof_value"
+    message = "The proof's value is not in the encoding of its suite."

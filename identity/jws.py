@@ -33,6 +33,7 @@ class ParsedJws:
 
     alg: Algorithm
     typ: str | None
+    cty: str | None
     kid: str | None
     payload: bytes
     signing_input: bytes
@@ -42,7 +43,7 @@ class ParsedJws:
     @property
     def header(self) -> JsonObject:
         """The protected header: all that the allow-list lets through."""
-        header: JsonObject = {"alg": self.alg, "typ": self.typ, "kid": self.kid}
+        header: JsonObject = {"alg": self.alg, "typ": self.typ, "cty": self.cty, "kid": self.kid}
         return {name: value for name, value in header.items() if value is not None}
 
 
@@ -53,9 +54,12 @@ def sign_jws(header: Mapping[str, JsonValue], payload: bytes, key: SigningKey) -
     return signing_input + "." + encode_base64url(key.sign(signing_input.encode("ascii")))
 
 
-def parse_jws(compact: str, *, max_chars: int = MAX_JWS_CHARS, brings_key: bool = False) -> ParsedJws:
+def parse_jws(
+    compact: str, *, max_chars: int = MAX_JWS_CHARS, brings_key: bool = False, cty: str | None = None
+) -> ParsedJws:
     """Take a compact JWS apart without verifying it.
 
+    With `cty` the header may say that its content is of that type, and of no other.
     `brings_key` lets `jwk` through, for proofs of possession, where the key is what is being proven and not trusted.
     Raises TooLarge, BadJws, BadBase64, the JSON errors, AlgNotAllowed, UnsupportedCrit (`crit`, `b64`),
     KeySourceNotAllowed (`jku`, `jwk`, `x5u`, `x5c`, thumbprints), BadKid, HeaderNotAllowed for any other parameter.
@@ -67,6 +71,10 @@ def parse_jws(compact: str, *, max_chars: int = MAX_JWS_CHARS, brings_key: bool 
         raise BadJws
     header = parse_json_object(decode_base64url(parts[0]))
     alg, typ, kid = header.get("alg"), header.get("typ"), header.get("kid")
+    if cty is not None and header.get("cty") == cty:
+        del header["cty"]
+    else:
+        cty = None
     if not isinstance(alg, str) or alg not in ALGORITHMS:
         raise AlgNotAllowed
     jwk = header.pop("jwk", None) if brings_key else None
@@ -83,6 +91,7 @@ def parse_jws(compact: str, *, max_chars: int = MAX_JWS_CHARS, brings_key: bool 
     return ParsedJws(
         alg=ALGORITHMS[alg],
         typ=cast(str | None, typ),
+        cty=cty,
         kid=cast(str | None, kid),
         payload=decode_base64url(parts[1]),
         # Both parts are ASCII: the decoder above has accepted them.

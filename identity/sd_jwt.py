@@ -50,6 +50,20 @@ class KeyBinding:
     audience: str
     max_age_s: int = 300
 
+    def verify_is_for(self, *, audience: JsonValue, nonce: JsonValue) -> None:
+        """Raises AudienceMismatch or NonceMismatch, whatever the types of what was sent."""
+        if nonce != self.nonce:
+            raise NonceMismatch
+        if audience != self.audience:
+            raise AudienceMismatch
+
+    def verify_fresh(self, made_at_ms: int, now_ms: int) -> None:
+        """Raises KbInFuture or KbStale."""
+        if made_at_ms > now_ms + SKEW_S * 1000:
+            raise KbInFuture
+        if made_at_ms < now_ms - self.max_age_s * 1000:
+            raise KbStale
+
 
 @dataclass(frozen=True, kw_only=True)
 class ParsedIssuerJwt:
@@ -261,12 +275,6 @@ def _verify_key_binding(
         raise MissingClaim
     if sd_hash != digest_of(presented):
         raise SdHashMismatch
-    if nonce != expected.nonce:
-        raise NonceMismatch
-    if audience != expected.audience:
-        raise AudienceMismatch
-    if made_at_ms > now_ms + SKEW_S * 1000:
-        raise KbInFuture
-    if made_at_ms < now_ms - expected.max_age_s * 1000:
-        raise KbStale
+    expected.verify_is_for(audience=audience, nonce=nonce)
+    expected.verify_fresh(made_at_ms, now_ms)
     check_times(payload, now_ms)

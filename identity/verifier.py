@@ -1,13 +1,14 @@
 """The verifier: from a vp_token nobody vouches for to claims that a score may rest on."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from identity.bitstring import BitstringReference
-from identity.credential import Credential
-from identity.credential_types.types import CredentialType
+from identity.credential import Credential, CredentialFormat
+from identity.credential_types.types import TERMS, CredentialType
+from identity.data_integrity import sole_proof
 from identity.dcql import CredentialQuery, select_claims, verify_answered_ids
 from identity.did_resolver import DidResolver
 from identity.encoding import JsonObject, JsonValue, decode_base64url, parse_json, parse_json_object
@@ -21,6 +22,7 @@ from identity.errors import (
     HolderMismatch,
     IdentityError,
     KeyBindingMissing,
+    MissingClaim,
     NonceMismatch,
     PresentationFormatMismatch,
     Step,
@@ -30,10 +32,14 @@ from identity.errors import (
 )
 from identity.jws import parse_jws
 from identity.keys import PublicKey
+from identity.ldp_vc import verify_presentation_object
+from identity.linked_data.workers import LinkedDataWorkers
 from identity.presentation import Presentation, PresentationRequest
 from identity.sd_jwt import RESERVED_CLAIMS, KeyBinding, ParsedIssuerJwt, verify_sd_jwt
 from identity.status_list import StatusChecker
 from identity.trust import TrustedIssuers
+from identity.vc_jwt import parse_presentation_jwt, verify_presentation_jwt
+from identity.vcdm import VerifiedW3cCredential, W3cCredential, require_credit_history_terms
 
 # The envelope of an SD-JWT VC, which no type's schema speaks of.
 _ENVELOPE_CLAIMS = RESERVED_CLAIMS | {"sub", "jti"}
@@ -57,6 +63,7 @@ class VerifiedCredential:
     """
 
     query_id: str
+    format: CredentialFormat
     vct: str
     issuer: str
     claims: JsonObject
@@ -78,16 +85,37 @@ class VerifiedPresentation:
 @dataclass(frozen=True, kw_only=True)
 class _Presented:
     query: CredentialQuery
-    presentation: str
+    presentation: Presentation
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Judged:
+    """For whom and when a credential is verified."""
+
+    query: CredentialQuery
+    trusted: TrustedIssuers
+    key_binding: KeyBinding
+    now_ms: int
 
 
 class Verifier:
     """Verifies presentations against a request; holds nothing of any of them."""
 
-    def __init__(self, *, statuses: StatusChecker, dids: DidResolver, types: Mapping[str, CredentialType]) -> None:
+    def __init__(
+        self,
+        *,
+        statuses: StatusChecker,
+        dids: DidResolver,
+        linked_data: LinkedDataWorkers,
+        types: Mapping[str, CredentialType],
+    ) -> None:
         self._statuses = statuses
         self._dids = dids
+        self._linked_data = linked_data
         self._types = types
+        self._types_by_w3c_name = {
+            name: each for each in types.values() for name in (each.w3c_name, TERMS + each.w3c_name)
+        }
 
     def verify(
         self,
@@ -113,19 +141,24 @@ class Verifier:
         with _at_step("query"):
             verify_answered_ids(request.query, {id: len(presentations) for id, presentations in vp_token.items()})
         presented = [
-            _Presented(query=query, presentation=_text_of(query, presentation))
+            _Presented(query=query, presentation=presentation)
             for query in request.query.credentials
             for presentation in vp_token.get(query.id, ())
         ]
 
-        # 3. Each key binding says that it is for this request and for us. Its signature comes in step 4.
+        # 3. Each proof of possession says that it is for this request and for us. Its signature comes in step 4.
         for one in presented:
-            with _at_step("binding", one.query):
-                _check_binding_is_for(request, one.presentation)
+            _check_binding_is_for(request, one)
 
         # 4. Each credential is of a type that was asked for, from an issuer trusted for it, signed, current, unaltered,
         #    and bound to its holder, this request and us.
-        verified = [self._verify_credential(one, request, trusted, now_ms) for one in presented]
+        key_binding = KeyBinding(nonce=request.nonce, audience=request.audience)
+        verified = [
+            self._verify_credential(
+                one.presentation, _Judged(query=one.query, trusted=trusted, key_binding=key_binding, now_ms=now_ms)
+            )
+            for one in presented
+        ]
 
         # 5. No credential counts twice. Two that differ in the signature alone are the same credential.
         with _at_step("repetition"):
@@ -153,6 +186,7 @@ class Verifier:
             credentials=tuple(
                 VerifiedCredential(
                     query_id=one.query.id,
+                    format=credential.format,
                     vct=credential.vct,
                     issuer=credential.issuer,
                     claims=asked,
@@ -164,30 +198,48 @@ class Verifier:
             holder=holders[0],
         )
 
-    def _verify_credential(
-        self, one: _Presented, request: PresentationRequest, trusted: TrustedIssuers, now_ms: int
-    ) -> Credential:
-        def issuer_key_for(parsed: ParsedIssuerJwt) -> PublicKey:
-            with _at_step("type", one.query):
-                if not one.query.accepts({parsed.vct}):
-                    raise VctNotAsked
-                if parsed.vct not in self._types:
-                    raise UnknownCredentialType
-            with _at_step("issuer", one.query):
-                trusted.require(parsed.issuer, parsed.vct, now_ms)
-                return self._dids.resolve_key(
-                    did=parsed.issuer, kid=parsed.kid, relationship="assertionMethod", now_ms=now_ms
-                )
+    def _verify_credential(self, presentation: Presentation, judged: _Judged) -> Credential:
+        match judged.query.format, presentation:
+            case "dc+sd-jwt", str():
+                return self._verify_sd_jwt(presentation, judged)
+            case "jwt_vc_json", str():
+                with _at_step("proof", judged.query):
+                    verified = verify_presentation_jwt(
+                        parse_presentation_jwt(presentation),
+                        issuer_key_for=lambda credential, kid: self._w3c_issuer_key(credential, kid, judged),
+                        holder_key_for=lambda did, kid: self._holder_key(did, kid, judged),
+                        key_binding=judged.key_binding,
+                        now_ms=judged.now_ms,
+                    )
+                    return self._w3c_credential(verified, judged.query.format)
+            case "ldp_vc", dict():
+                with _at_step("proof", judged.query):
+                    verified = verify_presentation_object(
+                        presentation,
+                        issuer_key_for=lambda credential, kid: self._w3c_issuer_key(credential, kid, judged),
+                        holder_key_for=lambda did, kid: self._holder_key(did, kid, judged),
+                        linked_data=self._linked_data,
+                        key_binding=judged.key_binding,
+                        now_ms=judged.now_ms,
+                    )
+                    return self._w3c_credential(verified, judged.query.format)
+            case _:
+                raise PresentationFormatMismatch
 
-        with _at_step("proof", one.query):
+    def _verify_sd_jwt(self, presentation: str, judged: _Judged) -> Credential:
+        def issuer_key_for(parsed: ParsedIssuerJwt) -> PublicKey:
+            type = self._types.get(parsed.vct)
+            return self._issuer_key(type, {parsed.vct}, did=parsed.issuer, kid=parsed.kid, judged=judged)
+
+        with _at_step("proof", judged.query):
             sd_jwt = verify_sd_jwt(
-                one.presentation,
+                presentation,
                 issuer_key_for=issuer_key_for,
-                now_ms=now_ms,
-                key_binding=KeyBinding(nonce=request.nonce, audience=request.audience),
+                now_ms=judged.now_ms,
+                key_binding=judged.key_binding,
             )
-        with _at_step("claims", one.query):
-            _check_arrays_whole(one.presentation)
+        with _at_step("claims", judged.query):
+            _check_arrays_whole(presentation)
         return Credential(
             format="dc+sd-jwt",
             issuer=sd_jwt.issuer,
@@ -199,6 +251,53 @@ class Verifier:
             statuses=() if sd_jwt.status is None else (sd_jwt.status,),
             digest=hashlib.sha256(sd_jwt.issuer_jwt.rpartition(".")[0].encode("ascii")).digest(),
         )
+
+    def _w3c_credential(self, verified: VerifiedW3cCredential, format: CredentialFormat) -> Credential:
+        credential = verified.credential
+        type = self._w3c_type(credential)
+        if credential.valid_from_ms is None or type is None:  # what a feature is worth depends on when it was claimed
+            raise MissingClaim
+        return Credential(
+            format=format,
+            issuer=credential.issuer,
+            vct=type.vct,
+            claims=credential.claims,
+            issued_at_ms=credential.valid_from_ms,
+            expires_at_ms=verified.expires_at_ms,
+            holder=verified.holder,
+            statuses=credential.statuses,
+            digest=verified.digest,
+        )
+
+    def _w3c_type(self, credential: W3cCredential) -> CredentialType | None:
+        """The one type of ours that the credential is of, None when it is of another or of more."""
+        names = credential.types - {"VerifiableCredential"}
+        return self._types_by_w3c_name.get(next(iter(names))) if len(names) == 1 else None
+
+    def _w3c_issuer_key(self, credential: W3cCredential, kid: str | None, judged: _Judged) -> PublicKey:
+        type = self._w3c_type(credential)
+        types = credential.types if type is None else type.w3c_types
+        with _at_step("type", judged.query):
+            if type is not None:
+                require_credit_history_terms(credential)
+        return self._issuer_key(type, types, did=credential.issuer, kid=kid, judged=judged)
+
+    def _issuer_key(
+        self, type: CredentialType | None, types: Collection[str], *, did: str, kid: str | None, judged: _Judged
+    ) -> PublicKey:
+        """The issuer's key, once the type is one that was asked for and the issuer is trusted for it."""
+        with _at_step("type", judged.query):
+            if not judged.query.accepts(types):
+                raise VctNotAsked
+            if type is None:
+                raise UnknownCredentialType
+        with _at_step("issuer", judged.query):
+            judged.trusted.require(did, type.vct, judged.now_ms)
+            return self._dids.resolve_key(did=did, kid=kid, relationship="assertionMethod", now_ms=judged.now_ms)
+
+    def _holder_key(self, did: str, kid: str | None, judged: _Judged) -> PublicKey:
+        # Only a credential whose issuer is trusted, and has signed it, gets its subject's DID resolved.
+        return self._dids.resolve_key(did=did, kid=kid, relationship="authentication", now_ms=judged.now_ms)
 
     def _select_claims(self, query: CredentialQuery, credential: Credential) -> JsonObject:
         with _at_step("claims", query):
@@ -236,27 +335,34 @@ def _at_step(step: Step, query: CredentialQuery | None = None) -> Iterator[None]
         raise
 
 
-def _text_of(query: CredentialQuery, presentation: Presentation) -> str:
-    """The presentation of a format whose presentations are strings; raises PresentationFormatMismatch."""
-    with _at_step("query", query):
-        if query.format != "dc+sd-jwt" or not isinstance(presentation, str):
-            raise PresentationFormatMismatch
-        return presentation
-
-
-def _check_binding_is_for(request: PresentationRequest, presentation: str) -> None:
+def _check_binding_is_for(request: PresentationRequest, one: _Presented) -> None:
     """Raises NonceMismatch, ClientIdMismatch (made for another verifier) or AudienceMismatch; trusts nothing."""
-    key_binding_jwt = presentation.rpartition("~")[2]
-    if not key_binding_jwt:
-        raise KeyBindingMissing
-    payload = parse_json_object(parse_jws(key_binding_jwt).payload)
-    audience = payload.get("aud")
-    if audience != request.audience:
-        if isinstance(audience, str) and audience.startswith(_CLIENT_ID_PREFIXES):
-            raise ClientIdMismatch
-        raise AudienceMismatch
-    if payload.get("nonce") != request.nonce:
-        raise NonceMismatch
+    with _at_step("query", one.query):
+        if isinstance(one.presentation, str) == (one.query.format == "ldp_vc"):
+            raise PresentationFormatMismatch
+    with _at_step("binding", one.query):
+        audience, nonce = _peek_binding(one)
+        if audience != request.audience:
+            if isinstance(audience, str) and audience.startswith(_CLIENT_ID_PREFIXES):
+                raise ClientIdMismatch
+            raise AudienceMismatch
+        if nonce != request.nonce:
+            raise NonceMismatch
+
+
+def _peek_binding(one: _Presented) -> tuple[JsonValue, JsonValue]:
+    """For whom and for which nonce a presentation says that it was made."""
+    if not isinstance(one.presentation, str):
+        proof = sole_proof(one.presentation)
+        return proof.get("domain"), proof.get("challenge")
+    if one.query.format == "jwt_vc_json":
+        payload = parse_presentation_jwt(one.presentation).payload
+    else:
+        key_binding_jwt = one.presentation.rpartition("~")[2]
+        if not key_binding_jwt:
+            raise KeyBindingMissing
+        payload = parse_json_object(parse_jws(key_binding_jwt).payload)
+    return payload.get("aud"), payload.get("nonce")
 
 
 def _check_arrays_whole(presentation: str) -> None:

@@ -1,6 +1,6 @@
 """What the tests of presentations share: one scene with an issuer, a holder and a verifier who know each other."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -14,6 +14,7 @@ from identity.fetch import GuardedFetcher
 from identity.holder import present
 from identity.issuance import issue_credential
 from identity.keys import SigningKey
+from identity.linked_data.workers import LinkedDataWorkers
 from identity.openid4vp import build_request_object, client_id_of, verify_request_object
 from identity.presentation import PresentationRequest
 from identity.status_list import StatusChecker
@@ -62,6 +63,7 @@ class Scene:
     issuer: SigningKey
     holder: SigningKey
     verifier_key: SigningKey
+    linked_data: LinkedDataWorkers
     now_ms: int = NOW_MS
 
     def claims(self, name: str, *, months: int = 6) -> dict[str, Any]:
@@ -136,18 +138,21 @@ class Scene:
     ) -> VerifiedPresentation:
         dids = DidResolver(None)
         checker = StatusChecker(cast(GuardedFetcher, lists or PublishedLists()), dids)
-        verifier = Verifier(statuses=checker, dids=dids, types=self.types)
+        verifier = Verifier(statuses=checker, dids=dids, linked_data=self.linked_data, types=self.types)
         return verifier.verify(vp_token, request, self.trusted if trusted is None else trusted, now_ms or self.now_ms)
 
 
 @pytest.fixture(scope="session")
-def scene() -> Scene:
-    return Scene(
+def scene() -> Iterator[Scene]:
+    linked_data = LinkedDataWorkers()  # its processes start with the first document
+    yield Scene(
         types=load_credential_types(),
         issuer=SigningKey.generate(),
         holder=SigningKey.generate(),
         verifier_key=SigningKey.generate(),
+        linked_data=linked_data,
     )
+    linked_data.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,203 @@
+"""W3C credentials and presentations as JSON objects with proofs in them: Data Integrity, and the suites before it.
+
+The older suites (Ed25519Signature2018 and its kin, for VCDM 1.1) are verified by a library that looks at the signature
+alone, so every check of this module comes first for them too.
+"""
+
+import hashlib
+
+from identity.data_integrity import (
+    PROOF_TYPE,
+    Canonicalize,
+    add_proof,
+    check_proof_claims,
+    parse_proof,
+    sole_proof,
+    verify_proof,
+)
+from identity.did import Relationship
+from identity.encoding import JsonObject, encode_json
+from identity.errors import (
+    AudienceMismatch,
+    HolderKeyMissing,
+    IssuedInFuture,
+    IssuerKeyMismatch,
+    MissingClaim,
+    NonceMismatch,
+    PresentationFormatMismatch,
+    PresentationNotSingle,
+    ProofChainNotAllowed,
+    ProofInvalid,
+    ProofPurposeMismatch,
+    SubjectNotHolder,
+    TooLarge,
+)
+from identity.jwt import SKEW_S
+from identity.keys import PublicKey, SigningKey
+from identity.linked_data.workers import LinkedDataWorkers
+from identity.sd_jwt import KeyBinding
+from identity.vcdm import (
+    CONTEXT_V2,
+    HolderKeyFor,
+    IssuerKeyFor,
+    VerifiedW3cCredential,
+    format_date_time,
+    parse_credential,
+    parse_date_time,
+    parse_presentation,
+)
+
+MAX_DOCUMENT_BYTES = 131_072
+
+
+def verify_presentation_object(
+    document: JsonObject,
+    *,
+    issuer_key_for: IssuerKeyFor,
+    holder_key_for: HolderKeyFor,
+    linked_data: LinkedDataWorkers,
+    key_binding: KeyBinding,
+    now_ms: int,
+) -> VerifiedW3cCredential:
+    """Verify a presentation of one credential: the credential, that its subject presents it, for this request, now.
+
+    Raises PresentationNotSingle, PresentationFormatMismatch, SubjectNotHolder, HolderKeyMissing, KbInFuture, KbStale,
+    MissingClaim, TooLarge, and as `verify_credential_object`, `check_proof_claims` and the functions given do.
+    """
+    # 1. Hold the document against the model's rules.
+    _check_size(document)
+    presentation = parse_presentation(document)
+
+    # 2. Its proof is for us and for this request (OpenID4VP 1.0, appendix B.1.3.2), and was made now.
+    method, made_at_ms = _check_proof(document, purpose="authentication", key_binding=key_binding, now_ms=now_ms)
+    if made_at_ms is None:
+        raise MissingClaim
+    key_binding.verify_fresh(made_at_ms, now_ms)
+
+    # 3. It holds one credential, and that holds; only then is anything resolved that it names.
+    if len(presentation.credentials) != 1:
+        raise PresentationNotSingle
+    presented = presentation.credentials[0]
+    if not isinstance(presented, dict):
+        raise PresentationFormatMismatch
+    verified = verify_credential_object(
+        presented, issuer_key_for=issuer_key_for, linked_data=linked_data, now_ms=now_ms
+    )
+
+    # 4. Whom it is about has signed the presentation, with a key that is for this.
+    subject = verified.credential.subject_id
+    if subject is None:
+        raise HolderKeyMissing
+    if presentation.holder not in (None, subject):
+        raise SubjectNotHolder
+    try:
+        holder = holder_key_for(subject, method)
+    except IssuerKeyMismatch:
+        raise SubjectNotHolder from None
+    if sole_proof(document)["type"] == PROOF_TYPE:
+        verify_proof(parse_proof(document), holder, canonicalize=linked_data.canonicalize)
+    else:
+        linked_data.verify_legacy_proof(
+            document, kind="presentation", challenge=key_binding.nonce, domain=key_binding.audience
+        )
+    return VerifiedW3cCredential(
+        credential=verified.credential,
+        expires_at_ms=verified.expires_at_ms,
+        holder=holder,
+        digest=verified.digest,
+    )
+
+
+def verify_credential_object(
+    document: JsonObject, *, issuer_key_for: IssuerKeyFor, linked_data: LinkedDataWorkers, now_ms: int
+) -> VerifiedW3cCredential:
+    """Verify a credential with a proof in it: its document, its times, its issuer's signature; not its status.
+
+    Raises TooLarge, Expired, NotYetValid, and as documents, proofs and `issuer_key_for` do.
+    """
+    # 1. Hold the document against the model's rules, and its proof against those of credentials.
+    _check_size(document)
+    credential = parse_credential(document)
+    method, _ = _check_proof(document, purpose="assertionMethod", key_binding=None, now_ms=now_ms)
+
+    # 2. Time.
+    credential.verify_times(now_ms)
+
+    # 3. The issuer's signature, with a key that the caller trusts for this issuer and type.
+    key = issuer_key_for(credential, method)
+    return VerifiedW3cCredential(
+        credential=credential,
+        expires_at_ms=credential.valid_until_ms,
+        holder=None,
+        digest=_verify_credential_signature(document, key, linked_data),
+    )
+
+
+def sign_presentation_object(
+    credential: JsonObject,
+    key: SigningKey,
+    *,
+    holder: str,
+    kid: str,
+    cryptosuite: str,
+    canonicalize: Canonicalize,
+    key_binding: KeyBinding,
+    now_ms: int,
+) -> JsonObject:
+    """A VCDM 2.0 presentation of one credential object, with a proof by the key `kid` of the DID `holder`."""
+    document: JsonObject = {
+        "@context": [CONTEXT_V2],
+        "type": ["VerifiablePresentation"],
+        "holder": holder,
+        "verifiableCredential": [credential],
+    }
+    return add_proof(
+        document,
+        key,
+        cryptosuite=cryptosuite,
+        verification_method=kid,
+        purpose="authentication",
+        created=format_date_time(now_ms),
+        canonicalize=canonicalize,
+        members={"challenge": key_binding.nonce, "domain": key_binding.audience},
+    )
+
+
+def _verify_credential_signature(document: JsonObject, key: PublicKey, linked_data: LinkedDataWorkers) -> bytes:
+    """The SHA-256 of the canonical document, by which it is known again however its JSON is written."""
+    if sole_proof(document)["type"] == PROOF_TYPE:
+        return verify_proof(parse_proof(document), key, canonicalize=linked_data.canonicalize)
+    linked_data.verify_legacy_proof(document, kind="credential")
+    unsecured = {name: value for name, value in document.items() if name != "proof"}
+    return hashlib.sha256(linked_data.canonicalize(unsecured)).digest()
+
+
+def _check_proof(
+    document: JsonObject, *, purpose: Relationship, key_binding: KeyBinding | None, now_ms: int
+) -> tuple[str, int | None]:
+    """What a proof says of itself, before anything is spent on it: its verification method, and when it was made."""
+    proof = sole_proof(document)
+    if proof.get("type") == PROOF_TYPE:
+        parsed = parse_proof(document)
+        check_proof_claims(parsed, purpose=purpose, key_binding=key_binding, now_ms=now_ms)
+        return parsed.verification_method, parsed.created_ms
+
+    if "previousProof" in proof:
+        raise ProofChainNotAllowed
+    method, made_at_ms = proof.get("verificationMethod"), parse_date_time(proof.get("created"))
+    if not isinstance(method, str):
+        raise ProofInvalid
+    if proof.get("proofPurpose") != purpose:
+        raise ProofPurposeMismatch
+    if proof.get("domain") != (None if key_binding is None else key_binding.audience):
+        raise AudienceMismatch
+    if proof.get("challenge") != (None if key_binding is None else key_binding.nonce):
+        raise NonceMismatch
+    if now_ms < made_at_ms - SKEW_S * 1000:
+        raise IssuedInFuture
+    return method, made_at_ms
+
+
+def _check_size(document: JsonObject) -> None:
+    if len(encode_json(document)) > MAX_DOCUMENT_BYTES:
+        raise TooLarge
