@@ -18,9 +18,11 @@ from api.http.observe import ObserveMiddleware
 from api.http.openapi import install_routes
 from api.http.service import Service
 from api.keystore import Keyring, load_or_create_keyring
+from api.receipts import Receipts
 from api.score_document import Trust, TrustedAnchor, TrustedScoreIssuer
 from api.settings import Settings
 from api.store.anchors import AnchorStore, Target
+from api.store.consents import ConsentStore
 from api.store.database import migrate, migrate_keystore, open_engine
 from api.store.health import HealthStore
 from api.store.jobs import JobStore, Lease
@@ -87,12 +89,13 @@ def create_app(settings: Settings, clock: Callable[[], int] = now_ms) -> FastAPI
     fetcher = GuardedFetcher(allow_http_origins=settings.allow_http_origins)
     dids = DidResolver(fetcher)
     linked_data = LinkedDataWorkers()
+    types = load_credential_types()
     rooms = Rooms(
         verifier=Verifier(
             statuses=StatusChecker(fetcher, dids),
             dids=dids,
             linked_data=linked_data,
-            types=load_credential_types(),
+            types=types,
         ),
         artifact=load_artifact(
             settings.model,
@@ -102,6 +105,14 @@ def create_app(settings: Settings, clock: Callable[[], int] = now_ms) -> FastAPI
         tenants=tenants,
         requests=requests_store,
         subjects=subjects,
+        consents=ConsentStore(engine=engine),
+        receipts=Receipts(
+            key=keyring.active("receipt").signing_key,
+            tenants=tenants,
+            types=types,
+            base_url=settings.base_url,
+            retention_days=settings.retention_days,
+        ),
         statuses=statuses,
         sequencer=sequencer,
         mac_key=keyring.active("mac").secret,
@@ -230,6 +241,7 @@ def trust_of(keyring: Keyring, origin: str, target: Target | None) -> Trust:
             for key in keyring.all("log")
         ),
         seal_keys=tuple(key.signing_key.public for key in keyring.all("seal")),
+        receipt_keys=tuple(key.signing_key.public for key in keyring.all("receipt")),
         anchors=()
         if target is None
         else (TrustedAnchor(chain_id=target.chain_id, contract=target.contract, log_id=target.log_id),),

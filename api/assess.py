@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 
 import rfc8785
 
+from api.receipts import Receipts
 from api.score_document import score_members
+from api.store.consents import ConsentStore, ConsentWithdrawn
 from api.store.idempotency import Idempotency
 from api.store.requests import RequestStore, StoredRequest, fingerprint_presentation
 from api.store.sequencer import AlreadyAnswered, AppendRefusal, AppendScore, Sequencer
 from api.store.status import StatusStore
-from api.store.subjects import NO_SUBJECT, SubjectStore
+from api.store.subjects import NO_SUBJECT, Subject, SubjectStore
 from api.store.tenants import TenantStore
 from identity.errors import IdentityError
 from identity.keys import SigningKey
@@ -36,6 +38,8 @@ class Rooms:
     tenants: TenantStore
     requests: RequestStore
     subjects: SubjectStore
+    consents: ConsentStore
+    receipts: Receipts
     statuses: StatusStore
     sequencer: Sequencer
     mac_key: bytes = field(repr=False)
@@ -63,26 +67,34 @@ def assess(
     submit(asked.state, presentation_mac, now_ms)
     if isinstance(asked.state, Submitted):
         assert asked.score_id is not None
+        rooms.consents.verify_score_not_withdrawn(asked.score_id)
         rooms.requests.append_idempotency(asked.tenant_id, idempotency, asked.score_id, now_ms)
         return asked.score_id
 
+    subject: Subject | None = None
     try:
         trusted = rooms.tenants.load_trusted_issuers(asked.tenant_id)
         presentation = rooms.verifier.verify(vp_token, asked.request, trusted, now_ms)
+        subject = rooms.subjects.load_subject(
+            tenant_id=asked.tenant_id, holder_thumbprint=presentation.holder.thumbprint
+        )
+        if subject is not None:
+            rooms.consents.verify_not_withdrawn(subject.id, asked.request.purpose)
         features = extract_features(rooms.artifact.scorecard.schema, _claims_by_type(presentation), now_ms)
-    except (IdentityError, ScoringError) as refused:
+    except (IdentityError, ScoringError, ConsentWithdrawn) as refused:
         # What time alone may heal, such as a status list that cannot be read, is no refusal of the presentation.
         if not (isinstance(refused, IdentityError) and refused.retriable):
-            record_refusal(rooms, asked, refused.code, now_ms)
+            record_refusal(rooms, asked, refused.code, now_ms, subject=subject)
         raise
     score = rooms.artifact.scorecard.score(features)
 
     score_id = "sco_" + secrets.token_hex(16)
     issued_at_ms = now_ms // 1000 * 1000
     valid_until_ms = issued_at_ms + rooms.score_valid_days * DAY_MS
-    subject = rooms.subjects.load_or_append_subject(
-        tenant_id=asked.tenant_id, holder_thumbprint=presentation.holder.thumbprint, now_ms=now_ms
-    )
+    if subject is None:
+        subject = rooms.subjects.append_subject(
+            tenant_id=asked.tenant_id, holder_thumbprint=presentation.holder.thumbprint, now_ms=now_ms
+        )
     status = rooms.statuses.allot(asked.tenant_id, now_ms)
     members = score_members(
         score_id=score_id,
@@ -100,48 +112,71 @@ def assess(
         valid_until_ms=valid_until_ms,
         key=rooms.attest_key,
     )
-    outcome = rooms.sequencer.append(
-        AppendScore(
-            tenant_id=asked.tenant_id,
-            request_id=asked.request.id,
-            presentation_mac=presentation_mac,
-            at_ms=now_ms,
-            score_id=score_id,
-            subject_id=subject.id,
-            subject_key=subject.key,
-            status_list_id=status.list_id,
-            status_index=status.index,
-            valid_until_ms=valid_until_ms,
-            body={
-                "score_id": score_id,
-                "request_id": asked.request.id,
-                "model_sha256": rooms.artifact.digest.hex(),
-                "jwt_sha256": issued.issuer_jwt_sha256.hex(),
-            },
-            answer={
-                "members": members,
-                "credential": issued.sd_jwt,
-                "issued_at_ms": issued_at_ms,
-                "valid_until_ms": valid_until_ms,
-                "status_uri": rooms.status_list_prefix + status.list_id,
-                "status_index": status.index,
-            },
-            idempotency=idempotency,
-        )
+    receipt = rooms.receipts.sign_given(
+        tenant_id=asked.tenant_id,
+        subject_id=subject.id,
+        purpose=asked.request.purpose,
+        credentials=presentation.credentials,
+        request_id=asked.request.id,
+        score_id=score_id,
+        valid_days=rooms.score_valid_days,
+        now_ms=now_ms,
     )
+    try:
+        outcome = rooms.sequencer.append(
+            AppendScore(
+                tenant_id=asked.tenant_id,
+                request_id=asked.request.id,
+                purpose=asked.request.purpose,
+                receipt_id=receipt.id,
+                presentation_mac=presentation_mac,
+                at_ms=now_ms,
+                score_id=score_id,
+                subject_id=subject.id,
+                subject_key=subject.key,
+                status_list_id=status.list_id,
+                status_index=status.index,
+                valid_until_ms=valid_until_ms,
+                body={
+                    "score_id": score_id,
+                    "request_id": asked.request.id,
+                    "model_sha256": rooms.artifact.digest.hex(),
+                    "jwt_sha256": issued.issuer_jwt_sha256.hex(),
+                    "receipt_sha256": receipt.sha256,
+                },
+                answer={
+                    "members": members,
+                    "credential": issued.sd_jwt,
+                    "issued_at_ms": issued_at_ms,
+                    "valid_until_ms": valid_until_ms,
+                    "status_uri": rooms.status_list_prefix + status.list_id,
+                    "status_index": status.index,
+                    "receipt": receipt.jws,
+                },
+                idempotency=idempotency,
+            )
+        )
+    except ConsentWithdrawn as refused:  # while this was being scored
+        record_refusal(rooms, asked, refused.code, now_ms, subject=subject)
+        raise
     return outcome.score_id if isinstance(outcome, AlreadyAnswered) else score_id
 
 
-def record_refusal(rooms: Rooms, asked: StoredRequest, code: str, now_ms: int) -> None:
-    """Append why a presentation of a live request was refused, or that the wallet declined."""
-    tenant_key = rooms.subjects.load_key(asked.tenant_id, NO_SUBJECT)
+def record_refusal(
+    rooms: Rooms, asked: StoredRequest, code: str, now_ms: int, *, subject: Subject | None = None
+) -> None:
+    """Append why a presentation of a live request was refused, or that the wallet declined.
+
+    It is an entry of `subject`, where the presentation proved the key of somebody whom the tenant knows.
+    """
     rooms.sequencer.append(
         AppendRefusal(
             tenant_id=asked.tenant_id,
             request_id=asked.request.id,
             at_ms=now_ms,
             code=code,
-            tenant_key=tenant_key,
+            subject_id=None if subject is None else subject.id,
+            key=rooms.subjects.load_key(asked.tenant_id, NO_SUBJECT) if subject is None else subject.key,
         )
     )
 

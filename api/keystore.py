@@ -23,10 +23,16 @@ from identity.errors import IdentityError
 from identity.keys import Algorithm, SigningKey
 
 SECRET_BYTES = 32
-Purpose = Literal["attest", "request", "seal", "log", "anchor", "encrypt", "mac", "token"]
+Purpose = Literal["attest", "request", "seal", "receipt", "log", "anchor", "encrypt", "mac", "token"]
 
 #: The JOSE algorithm of each purpose that has one; every other key is 32 bytes, and its user makes a key of them.
-_ALGORITHMS: dict[Purpose, Algorithm] = {"attest": "ES256", "request": "ES256", "seal": "EdDSA", "log": "EdDSA"}
+_ALGORITHMS: dict[Purpose, Algorithm] = {
+    "attest": "ES256",
+    "request": "ES256",
+    "seal": "EdDSA",
+    "receipt": "EdDSA",
+    "log": "EdDSA",
+}
 
 
 class KeystoreError(Exception):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import chain.errors as chain
 import identity.errors as identity
 import scoring.errors as scoring
-from api.store import anchors, database, idempotency, jobs, nonces, sequencer, subjects, tenants
+from api.store import anchors, consents, database, idempotency, jobs, nonces, sequencer, subjects, tenants
 
 TYPE_PREFIX = "urn:credence:problem:"
 
@@ -85,7 +85,7 @@ _TOO_LARGE: Sequence[type[Exception]] = (BodyTooLarge, identity.TooLarge)
 
 _UNAUTHORIZED: Sequence[type[Exception]] = (TokenMissing, tenants.ClientNotAuthenticated)
 
-_FORBIDDEN: Sequence[type[Exception]] = (ScopeMissing,)
+_FORBIDDEN: Sequence[type[Exception]] = (ScopeMissing, consents.ConsentWithdrawn)
 
 _NOT_FOUND: Sequence[type[Exception]] = (NotFound, chain.BadTilePath, chain.TileNotInTree, chain.IndexNotInTree)
 
@@ -124,7 +124,7 @@ _REFUSED: Sequence[type[Exception]] = (
     identity.ClaimMissing,
     identity.ArrayNotWhole, identity.HolderMismatch, identity.CredentialRevoked, identity.CredentialSuspended,
     identity.DcqlInvalid, identity.DcqlNotSupported, scoring.ValueInvalid, scoring.SeveralCredentials,
-    nonces.NonceInvalid,
+    nonces.NonceInvalid, identity.HolderProofStale,
     # Linked data.
     identity.ContextNotAllowed, identity.KeywordNotAllowed, identity.UndefinedTerm, identity.RelativeIri,
     identity.NodeRepeated, identity.ValueNotAllowed, identity.RdfTooComplex, identity.BadLinkedData,
@@ -149,8 +149,8 @@ _UNAVAILABLE: Sequence[type[Exception]] = (
 
 #: Never the answer to a request: met when issuing, training, starting or anchoring, or a fault of our own.
 _INTERNAL: Sequence[type[Exception]] = (
-    identity.CannotIssue, identity.CredentialOfferInvalid, identity.IssuerMetadataInvalid,
-    identity.RequestObjectInvalid, identity.CannotPresent, scoring.ExpressionInvalid,
+    identity.BadConsentReceipt, identity.ReceiptKeyNotTrusted, identity.CannotIssue, identity.CredentialOfferInvalid,
+    identity.IssuerMetadataInvalid, identity.RequestObjectInvalid, identity.CannotPresent, scoring.ExpressionInvalid,
     scoring.ColumnMissing, scoring.InputProtected, scoring.InputUnsourced, scoring.ReasonUnknown,
     scoring.SchemaInvalid, scoring.CardInvalid, scoring.ScorecardInvalid, scoring.ArtifactUnwritten,
     scoring.ArtifactExists, scoring.ArtifactIncomplete, scoring.ArtifactUnknownFile, scoring.ArtifactAltered,

@@ -8,6 +8,7 @@ that anchored it, stands under the seal, a signature over the whole document.
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import UnionType
@@ -31,6 +32,7 @@ from scoring.scorecard import MAX_POINTS, MIN_POINTS, Score
 
 SEAL_TYP = "credence-score-document"
 MAX_DOCUMENT_BYTES = 256 * 1024
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 #: Members of the document that say the score, and that the score credential holds as well.
 _SCORE = frozenset(
     {"id", "request_id", "purpose", "outcome", "points", "scale", "pd_ppm", "band", "reasons", "coverage", "model"}
@@ -80,6 +82,7 @@ class Trust:
     score_issuers: tuple[TrustedScoreIssuer, ...]
     log_keys: tuple[VerifierKey, ...]
     seal_keys: tuple[PublicKey, ...]
+    receipt_keys: tuple[PublicKey, ...]
     anchors: tuple[TrustedAnchor, ...]
 
 
@@ -99,12 +102,16 @@ class AnchorStatement:
 
 @dataclass(frozen=True, kw_only=True)
 class VerifiedScoreDocument:
-    """A document of which every member was verified."""
+    """A document of which every member was verified.
+
+    `receipt_sha256` is what the log commits to of the consent receipt; None for a score older than receipts are.
+    """
 
     members: Mapping[str, Any]
     index: int
     checkpoint: Checkpoint
     anchor: AnchorStatement | None
+    receipt_sha256: str | None
 
 
 def score_members(
@@ -189,7 +196,8 @@ def verify_document(data: bytes, trust: Trust) -> VerifiedScoreDocument:
     1. It is canonical JSON with exactly the members of a score document.
     2. The seal over all of it is by a trusted key.
     3. The credential is by a trusted score issuer, shows every claim, and says what the document says.
-    4. The log entry commits to this very credential, for this score and request.
+    4. The log entry commits to this very credential, for this score and request, and to a consent receipt, which
+       the document does not hold: its holder does.
     5. The entry stands in the log under a checkpoint that a trusted log key signed, where the issuer still counted.
     6. The anchor names that checkpoint, on a contract and log id that are trusted.
 
@@ -228,7 +236,9 @@ def verify_document(data: bytes, trust: Trust) -> VerifiedScoreDocument:
             "model_sha256": document["model"]["sha256"],
             "jwt_sha256": hashlib.sha256(issuer_jwt_of(document["credential"]).encode()).hexdigest(),
         }
-        if entry.entry.type != "score" or dict(entry.entry.body) != committed:
+        body = dict(entry.entry.body)
+        receipt_sha256 = _parse_receipt_digest(body.pop("receipt_sha256", None))
+        if entry.entry.type != "score" or body != committed:
             raise DocumentNotVerified("The log entry is not of this credential.")
         # 5.
         retired = [each.retired_at_size for each in trust.score_issuers if each.did == credential.issuer]
@@ -248,7 +258,13 @@ def verify_document(data: bytes, trust: Trust) -> VerifiedScoreDocument:
             raise DocumentNotVerified("The anchor is on a contract or log id that is not trusted.")
         if anchor.size != entry.checkpoint.size:
             raise DocumentNotVerified("The anchor is of another checkpoint.")
-    return VerifiedScoreDocument(members=members, index=entry.index, checkpoint=entry.checkpoint, anchor=anchor)
+    return VerifiedScoreDocument(
+        members=members,
+        index=entry.index,
+        checkpoint=entry.checkpoint,
+        anchor=anchor,
+        receipt_sha256=receipt_sha256,
+    )
 
 
 def format_trust(trust: Trust) -> dict[str, Any]:
@@ -260,6 +276,7 @@ def format_trust(trust: Trust) -> dict[str, Any]:
             {"vkey": format_verifier_key(key), "retired_at_size": key.retired_at_size} for key in trust.log_keys
         ],
         "seal_keys": [key.jwk for key in trust.seal_keys],
+        "receipt_keys": [key.jwk for key in trust.receipt_keys],
         "anchors": [
             {"chain_id": each.chain_id, "contract": each.contract, "log_id": each.log_id.hex()}
             for each in trust.anchors
@@ -270,7 +287,11 @@ def format_trust(trust: Trust) -> dict[str, Any]:
 def parse_trust(data: bytes) -> Trust:
     """Read a trust file; raises `MalformedDocument`."""
     try:
-        value = _members(parse_json(data), v=int, score_issuers=list, log_keys=list, seal_keys=list, anchors=list)
+        given = parse_json(data)
+        if isinstance(given, dict):
+            given.setdefault("receipt_keys", [])  # a file that is older than receipts are trusts no key for them
+        lists = dict.fromkeys(("score_issuers", "log_keys", "seal_keys", "receipt_keys", "anchors"), list)
+        value = _members(given, v=int, **lists)
         if value["v"] != 1:
             raise ValueError
         issuers = [_members(each, did=str, retired_at_size=int | None) for each in value["score_issuers"]]
@@ -282,6 +303,7 @@ def parse_trust(data: bytes) -> Trust:
                 parse_verifier_key(each["vkey"], retired_at_size=each["retired_at_size"]) for each in log_keys
             ),
             seal_keys=tuple(parse_public_jwk(each) for each in value["seal_keys"]),
+            receipt_keys=tuple(parse_public_jwk(each) for each in value["receipt_keys"]),
             anchors=tuple(
                 TrustedAnchor(
                     chain_id=each["chain_id"], contract=each["contract"], log_id=bytes.fromhex(each["log_id"])
@@ -299,6 +321,14 @@ def _members(value: object, **types: type | UnionType) -> dict[str, Any]:
         raise ValueError
     if not all(isinstance(value[name], types[name]) and not isinstance(value[name], bool) for name in types):
         raise ValueError
+    return value
+
+
+def _parse_receipt_digest(value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not _SHA256.fullmatch(value):
+        raise DocumentNotVerified("The log entry does not commit to a consent receipt as entries do.")
     return value
 
 

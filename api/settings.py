@@ -17,7 +17,12 @@ _NOT_OURS = frozenset({"CREDENCE_TEST_DATA"})
 _DATABASES = ("sqlite:///", "postgresql+psycopg://")
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_RANGES = {"port": (1, 65_535), "chain_port": (1, 65_535), "score_valid_days": (1, 3_650)}
+_RANGES = {
+    "port": (1, 65_535),
+    "chain_port": (1, 65_535),
+    "score_valid_days": (1, 3_650),
+    "retention_days": (1, 36_500),
+}
 
 
 class SettingsError(Exception):
@@ -46,6 +51,9 @@ class Settings:
     anchor_resend_after_ms: int = field(default=30_000, metadata={"help": "wait before a higher fee is offered"})
     checkpoint_interval_ms: int = field(default=1_000, metadata={"help": "time between two checkpoints of the log"})
     score_valid_days: int = field(default=30, metadata={"help": "days that a score may be relied on"})
+    retention_days: int = field(
+        default=760, metadata={"help": "days that a lender keeps scores, where the tenant does not say"}
+    )
     allow_http_origins: frozenset[str] = field(
         default=frozenset(), metadata={"help": "loopback origins that may be fetched over http; development only"}
     )

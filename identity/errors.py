@@ -382,6 +382,24 @@ class KbInFuture(IdentityError):
     message = "The key binding says that it was made in the future."
 
 
+# The applicant
+
+
+class HolderProofStale(IdentityError):
+    code = "holder_proof_stale"
+    message = "The proof of the holder's key was made too long ago."
+
+
+class BadConsentReceipt(IdentityError):
+    code = "bad_consent_receipt"
+    message = "The consent receipt is not one of this version."
+
+
+class ReceiptKeyNotTrusted(IdentityError):
+    code = "receipt_key_not_trusted"
+    message = "The consent receipt is signed by a key that is not trusted for receipts."
+
+
 # Fetching
 
 

@@ -11,6 +11,7 @@ from identity.errors import CannotIssue, IssuerNotTrusted, VctNotAsked
 from identity.keys import PublicKey, SigningKey
 from identity.sd_jwt import (
     RESERVED_CLAIMS,
+    KeyBinding,
     ParsedIssuerJwt,
     VerifiedSdJwt,
     issue_sd_jwt,
@@ -71,11 +72,14 @@ def issue_score_credential(
     )
 
 
-def verify_score_credential(sd_jwt: str, *, trusted_issuers: Collection[str], now_ms: int | None) -> VerifiedSdJwt:
+def verify_score_credential(
+    sd_jwt: str, *, trusted_issuers: Collection[str], now_ms: int | None, key_binding: KeyBinding | None = None
+) -> VerifiedSdJwt:
     """Verifies a score credential, whole or in part, against the DIDs that the reader trusts to issue scores.
 
-    `now_ms` None asks whether it ever was valid, as an auditor does. Neither key binding nor status is looked at.
-    Raises IssuerNotTrusted, VctNotAsked for a credential that is no score, and as `verify_sd_jwt`.
+    `now_ms` None asks whether it ever was valid, as an auditor does. Status is not looked at, and key binding only
+    where it is asked for. Raises IssuerNotTrusted, VctNotAsked for a credential that is no score, and as
+    `verify_sd_jwt`.
     """
 
     def issuer_key_for(parsed: ParsedIssuerJwt) -> PublicKey:
@@ -85,7 +89,7 @@ def verify_score_credential(sd_jwt: str, *, trusted_issuers: Collection[str], no
             raise IssuerNotTrusted
         return resolve_verification_key(did=parsed.issuer, kid=parsed.kid)
 
-    return verify_sd_jwt(sd_jwt, issuer_key_for=issuer_key_for, now_ms=now_ms, key_binding=None)
+    return verify_sd_jwt(sd_jwt, issuer_key_for=issuer_key_for, now_ms=now_ms, key_binding=key_binding)
 
 
 def _holds_float(value: JsonValue) -> bool:

@@ -15,6 +15,9 @@ from api.http.wire import DECIMAL, Int64, Timestamp
 router = APIRouter(prefix="/v1/audit", tags=["audit"], route_class=StrictRoute)
 
 
+EntryType = Literal["score", "refusal", "consent_withdrawn", "consent_renewed"]
+
+
 class AuditEntry(BaseModel):
     """An entry of the tenant's: a gap in `seq` would be an omission; null members were erased with their subject."""
 
@@ -27,6 +30,7 @@ class AuditEntry(BaseModel):
     entry: str | None = Field(description="The canonical text that the log commits to.")
     salt: str | None = Field(description="Base64; SHA-256 of domain, salt and entry is the commitment in the log.")
     score: dict[str, Any] | None = Field(description="The score as it was given to the lender.")
+    receipt: str | None = Field(description="The consent receipt that the applicant has, a JWS.")
 
 
 class AuditPage(BaseModel):
@@ -48,7 +52,7 @@ def list_audit_entries(
     service: ServiceOf,
     cursor: Annotated[int, Query(ge=0, le=2**53 - 1, description="From a page's `next_cursor`."), DECIMAL] = 0,
     limit: Annotated[int, Query(ge=1, le=200, description="How many entries a page has at most."), DECIMAL] = 50,
-    type: Annotated[Literal["score", "refusal"] | None, Query(description="Entries of one type.")] = None,
+    type: Annotated[EntryType | None, Query(description="Entries of one type.")] = None,
 ) -> AuditPage:
     """Entries with their payloads opened, in the order of their sequence numbers."""
     opened = service.scores.load_entries(caller.tenant_id, from_seq=cursor, limit=limit + 1, type=type)
@@ -62,7 +66,8 @@ def list_audit_entries(
                 at=format_time(each.at_ms),
                 entry=each.entry,
                 salt=None if each.salt is None else base64.b64encode(each.salt).decode(),
-                score=None if each.answer is None else each.answer["members"],
+                score=(each.answer or {}).get("members"),
+                receipt=(each.answer or {}).get("receipt"),
             )
             for each in page
         ],

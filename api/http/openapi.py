@@ -59,7 +59,10 @@ _TAGS = {
 _PROBLEMS = {
     400: ("BadRequest", "The body is not what it claims to be: not strict JSON, not a form, or not a presentation."),
     401: ("Unauthorized", "There is no bearer token, or it is not valid any more: get a new one."),
-    403: ("Forbidden", "The token does not have the scope that the operation takes."),
+    403: (
+        "Forbidden",
+        "The token does not have the scope that the operation takes; or the applicant withdrew consent to the purpose.",
+    ),
     405: ("MethodNotAllowed", "The path is there, but not with this method."),
     404: ("NotFound", "There is no such resource, or it is another tenant's; which of the two is not said."),
     409: (
@@ -197,8 +200,8 @@ def _problem_response(status: int, description: str) -> dict[str, Any]:
     if status in {401, 403}:
         response["headers"] = {
             "WWW-Authenticate": {
-                "description": "The scheme to authenticate with (RFC 6750).",
-                "required": True,
+                "description": "The scheme to authenticate with (RFC 6750), where another token would do.",
+                "required": status == 401,
                 "schema": {"type": "string"},
             }
         }

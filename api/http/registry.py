@@ -107,6 +107,7 @@ class TrustDocument(BaseModel):
     score_issuers: list[TrustedScoreIssuerView] = Field(description="Who signs score credentials.")
     log_keys: list[TrustedLogKeyView] = Field(description="Who signs checkpoints of the log.")
     seal_keys: list[dict[str, Any]] = Field(description="Who seals score documents, as JSON Web Keys.")
+    receipt_keys: list[dict[str, Any]] = Field(description="Who signs consent receipts, as JSON Web Keys.")
     anchors: list[TrustedAnchorView] = Field(description="Where checkpoints are anchored.")
 
 

@@ -17,6 +17,7 @@ from api.http.service import Service
 from api.http.strict import StrictRoute
 from api.http.wire import WHOLE, CredentialTypeName, Timestamp, W3cTypeName, location
 from api.problems import NotFound
+from api.store.consents import ConsentWithdrawn
 from api.store.requests import StoredRequest
 from identity.credential import CredentialFormat
 from identity.dcql import parse_dcql_query
@@ -244,7 +245,10 @@ class Acknowledgement(BaseModel):
     summary="Answer a presentation request, as a wallet",
     response_model=Acknowledgement,
     response_model_exclude_none=True,
-    responses={200: {"description": "The answer was taken."}, **problem_responses(400, 404, 409, 410, 413, 422, 503)},
+    responses={
+        200: {"description": "The answer was taken."},
+        **problem_responses(400, 403, 404, 409, 410, 413, 422, 503),
+    },
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -306,7 +310,7 @@ def judge(
         idempotency = idempotency_of(service.mac_key, stored.tenant_id, "createScore", *body)
     try:
         score_id = assess(service.rooms, stored, vp_token, idempotency=idempotency, now_ms=now_ms)
-    except (IdentityError, ScoringError) as refused:
+    except (IdentityError, ScoringError, ConsentWithdrawn) as refused:
         service.metrics.presentations.labels(refused.code).inc()
         raise
     service.metrics.presentations.labels("accepted").inc()

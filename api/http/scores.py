@@ -180,6 +180,8 @@ def create_score(
     if given is not None:
         idempotency = idempotency_of(service.mac_key, caller.tenant_id, "createScore", *given)
         score_id = service.requests.load_idempotent(caller.tenant_id, idempotency)
+        if score_id is not None:
+            service.rooms.consents.verify_score_not_withdrawn(score_id)
     if score_id is None:
         stored = service.requests.load_request(body.request_id, tenant_id=caller.tenant_id, now_ms=now_ms)
         if stored is None:

@@ -19,10 +19,13 @@ from sqlalchemy import Connection, Engine, bindparam, insert, select, tuple_, up
 from sqlalchemy.exc import IntegrityError
 
 from api.keystore import seal
+from api.store.consents import ConsentWithdrawn, consent_id_of, load_withdrawals
 from api.store.database import StoreError, StoreUnavailable, write_transaction
 from api.store.idempotency import Idempotency, load_idempotency
 from api.store.requests import RequestStore
 from api.store.tables import (
+    consent_receipts,
+    consents,
     idempotency_keys,
     log_entries,
     log_head,
@@ -53,10 +56,16 @@ class SequencerStopped(StoreError):
 
 @dataclass(frozen=True, kw_only=True)
 class AppendScore:
-    """An issued score on its way to being durable, and the request that it answers."""
+    """An issued score on its way to being durable, and the request that it answers.
+
+    It is stored under the subject's consent to `purpose`, which it gives where there is none; `receipt_id` is of the
+    consent receipt in `answer`.
+    """
 
     tenant_id: str
     request_id: str
+    purpose: str
+    receipt_id: str
     presentation_mac: bytes
     at_ms: int
     score_id: str
@@ -72,13 +81,33 @@ class AppendScore:
 
 @dataclass(frozen=True, kw_only=True)
 class AppendRefusal:
-    """A refused presentation of a live request: the reason's code, and nothing of what was submitted."""
+    """A refused presentation of a live request: the reason's code, and nothing of what was submitted.
+
+    `subject_id` is of the person whose key it proved, where it got so far and the tenant knows that person; `key` is
+    that person's, or else the tenant's own.
+    """
 
     tenant_id: str
     request_id: str
     at_ms: int
     code: str
-    tenant_key: bytes = field(repr=False)
+    subject_id: str | None = None
+    key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AppendConsentChange:
+    """A consent on its way to being withdrawn, or given again, by the person whose it is; `answer` has the receipt."""
+
+    tenant_id: str
+    subject_id: str
+    subject_key: bytes = field(repr=False)
+    purpose: str
+    withdraws: bool
+    receipt_id: str
+    at_ms: int
+    body: Mapping[str, Any]
+    answer: Mapping[str, Any] = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,8 +147,13 @@ class NotRecorded:
     """The request is over, or has as many refusals as are recorded; or nothing was to be changed."""
 
 
-Outcome = Appended | AlreadyAnswered | NotRecorded
-Append = AppendScore | AppendRefusal | AppendChange
+@dataclass(frozen=True, kw_only=True)
+class AlreadyChanged:
+    """The consent stands already as it was to be: another request was quicker."""
+
+
+Outcome = Appended | AlreadyAnswered | NotRecorded | AlreadyChanged
+Append = AppendScore | AppendRefusal | AppendConsentChange | AppendChange
 
 
 class Sequencer:
@@ -175,8 +209,9 @@ class Sequencer:
         """Make one entry durable and say where it stands.
 
         Raises RequestExpired or NonceUsed of the identity room where the request was answered otherwise meanwhile,
-        `IdempotencyKeyReused`, `SequencerStopped` or what a change raises, and then nothing of it is stored; or
-        `StoreUnavailable`, and then the same item again says whether it is.
+        `ConsentWithdrawn` where the consent was withdrawn meanwhile, `IdempotencyKeyReused`, `SequencerStopped` or what
+        a change raises, and then nothing of it is stored; or `StoreUnavailable`, and then the same item again says
+        whether it is.
         """
         future: Future[Outcome] = Future()
         with self._door:
@@ -251,6 +286,9 @@ class _Batch:
         self._refusals: dict[str, tuple[int, str]] = {}
         self._answered: dict[str, tuple[bytes, str]] = {}
         self._idempotency: list[dict[str, Any]] = []
+        self._new_consents: list[dict[str, Any]] = []
+        self._changed_consents: dict[str, dict[str, Any]] = {}
+        self._receipts: list[dict[str, Any]] = []
 
     def append(self, items: Sequence[Append]) -> list[Outcome | Exception]:
         head = self._transaction.execute(
@@ -263,15 +301,28 @@ class _Batch:
             select(tenants.c.id, tenants.c.log_ref, tenants.c.next_seq).where(tenants.c.id.in_(tenant_ids))
         )
         self._tenants = {row.id: [row.log_ref, row.next_seq] for row in rows}
+        # When each consent of the batch was withdrawn, None while it is given: read under the head's lock, so that no
+        # score comes after a withdrawal that was acknowledged.
+        self._withdrawals = load_withdrawals(
+            self._transaction,
+            {
+                consent_id_of(item.subject_id, item.purpose)
+                for item in items
+                if isinstance(item, AppendScore | AppendConsentChange)
+            },
+        )
         results: list[Outcome | Exception] = []
         for item in items:
             try:
-                if isinstance(item, AppendScore):
-                    results.append(self._append_score(item))
-                elif isinstance(item, AppendRefusal):
-                    results.append(self._append_refusal(item))
-                else:
-                    results.append(self._append_change(item))
+                match item:
+                    case AppendScore():
+                        results.append(self._append_score(item))
+                    case AppendRefusal():
+                        results.append(self._append_refusal(item))
+                    case AppendConsentChange():
+                        results.append(self._append_consent_change(item))
+                    case AppendChange():
+                        results.append(self._append_change(item))
             except (IdentityError, StoreError) as refused:
                 results.append(refused)
         if self._leaves:
@@ -279,6 +330,9 @@ class _Batch:
         return results
 
     def _append_score(self, item: AppendScore) -> Outcome:
+        consent_id = consent_id_of(item.subject_id, item.purpose)
+        if self._withdrawals.get(consent_id) is not None:
+            raise ConsentWithdrawn
         if item.idempotency is not None:
             made = self._load_idempotency(item.tenant_id, item.idempotency)
             if made is not None:
@@ -322,6 +376,18 @@ class _Batch:
                 "valid_until_ms": item.valid_until_ms,
             }
         )
+        if consent_id not in self._withdrawals:
+            self._withdrawals[consent_id] = None
+            self._new_consents.append(
+                {
+                    "id": consent_id,
+                    "tenant_id": item.tenant_id,
+                    "subject_id": item.subject_id,
+                    "purpose": item.purpose,
+                    "given_at_ms": item.at_ms,
+                }
+            )
+        self._append_receipt(item, consent_id, appended)
         if item.idempotency is not None:
             self._idempotency.append(item.idempotency.to_row(item.tenant_id, item.score_id, item.at_ms))
         return appended
@@ -343,7 +409,38 @@ class _Batch:
             return NotRecorded()
         self._refusals[item.request_id] = (refusals + 1, item.code)
         body = {"request_id": item.request_id, "code": item.code}
-        return self._append_entry(item, "refusal", body, subject_id=None, key=item.tenant_key, answer=None)
+        return self._append_entry(item, "refusal", body, subject_id=item.subject_id, key=item.key, answer=None)
+
+    def _append_consent_change(self, item: AppendConsentChange) -> Outcome:
+        consent_id = consent_id_of(item.subject_id, item.purpose)
+        if (self._withdrawals[consent_id] is not None) == item.withdraws:
+            return AlreadyChanged()
+        appended = self._append_entry(
+            item,
+            "consent_withdrawn" if item.withdraws else "consent_renewed",
+            item.body,
+            subject_id=item.subject_id,
+            key=item.subject_key,
+            answer=item.answer,
+        )
+        self._withdrawals[consent_id] = item.at_ms if item.withdraws else None
+        # Of several changes in one batch the last stands; a renewal among them leaves its time.
+        changed = self._changed_consents.setdefault(consent_id, {})
+        changed["withdrawn_at_ms"] = self._withdrawals[consent_id]
+        if not item.withdraws:
+            changed["given_at_ms"] = item.at_ms
+        self._append_receipt(item, consent_id, appended)
+        return appended
+
+    def _append_receipt(self, item: AppendScore | AppendConsentChange, consent_id: str, appended: Appended) -> None:
+        self._receipts.append(
+            {
+                "id": item.receipt_id,
+                "tenant_id": item.tenant_id,
+                "consent_id": consent_id,
+                "log_index": appended.log_index,
+            }
+        )
 
     def _append_change(self, item: AppendChange) -> Outcome:
         with self._transaction.begin_nested():
@@ -399,6 +496,12 @@ class _Batch:
         execute(insert(log_entries), self._entries)
         if self._scores:
             execute(insert(scores), self._scores)
+        if self._new_consents:
+            execute(insert(consents), self._new_consents)
+        for consent_id, changed in self._changed_consents.items():
+            execute(update(consents).where(consents.c.id == consent_id).values(changed))
+        if self._receipts:
+            execute(insert(consent_receipts), self._receipts)
         if self._idempotency:
             execute(insert(idempotency_keys), self._idempotency)
         for request_id, (refusals, code) in self._refusals.items():

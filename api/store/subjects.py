@@ -11,14 +11,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine, insert, select, tuple_
 from sqlalchemy.exc import IntegrityError
 
 from api.store.database import StoreError, read_transaction, write_transaction
-from api.store.tables import subject_keys, subjects
+from api.store.tables import subject_keys, subjects, tenants
 
 #: The subject under whose key payloads about nobody in particular are sealed, such as a refusal's.
 NO_SUBJECT = ""
+_TENANTS_AT_ONCE = 500
 
 
 class SubjectKeyDestroyed(StoreError):
@@ -57,7 +58,12 @@ class SubjectStore:
         self._master_keys = master_keys
         self._mac_key = mac_key
 
-    def load_or_append_subject(
+    def load_subject(self, *, tenant_id: str, holder_thumbprint: str) -> Subject | None:
+        """The subject that this holder key is to the tenant, None where it has not been seen."""
+        found = self._load_subject_id(tenant_id, self._holder_mac(tenant_id, holder_thumbprint))
+        return None if found is None else Subject(id=found, key=self.load_key(tenant_id, found))
+
+    def append_subject(
         self,
         *,
         tenant_id: str,
@@ -65,12 +71,8 @@ class SubjectStore:
         now_ms: int,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> Subject:
-        """The subject that this holder key is to the tenant, made on first sight."""
-        message = f"holder\0{tenant_id}\0{holder_thumbprint}".encode()
-        holder_mac = hmac.digest(self._mac_key, message, "sha256")
-        found = self._load_subject_id(tenant_id, holder_mac)
-        if found is not None:
-            return Subject(id=found, key=self.load_key(tenant_id, found))
+        """The subject of a holder key that the tenant has not seen, made unless another request was quicker."""
+        holder_mac = self._holder_mac(tenant_id, holder_thumbprint)
         subject_id = "sub_" + random_bytes(16).hex()
         # The key first: a crash between the two leaves a key that nothing was sealed under.
         key = self.append_key(tenant_id, subject_id, random_bytes)
@@ -87,6 +89,27 @@ class SubjectStore:
             assert found is not None
             return Subject(id=found, key=self.load_key(tenant_id, found))
         return Subject(id=subject_id, key=key)
+
+    def load_subject_ids(self, holder_thumbprint: str) -> list[str]:
+        """Who this holder key is, to each tenant that knows it.
+
+        No row says that two subjects are one person, so each tenant is asked for the key under its own MAC.
+        """
+        with read_transaction(self._engine) as transaction:
+            tenant_ids = transaction.execute(select(tenants.c.id)).scalars().all()
+            found: list[str] = []
+            for start in range(0, len(tenant_ids), _TENANTS_AT_ONCE):
+                asked = [
+                    (tenant_id, self._holder_mac(tenant_id, holder_thumbprint))
+                    for tenant_id in tenant_ids[start : start + _TENANTS_AT_ONCE]
+                ]
+                found += transaction.execute(
+                    select(subjects.c.id).where(tuple_(subjects.c.tenant_id, subjects.c.holder_mac).in_(asked))
+                ).scalars()
+        return found
+
+    def _holder_mac(self, tenant_id: str, holder_thumbprint: str) -> bytes:
+        return hmac.digest(self._mac_key, f"holder\0{tenant_id}\0{holder_thumbprint}".encode(), "sha256")
 
     def _load_subject_id(self, tenant_id: str, holder_mac: bytes) -> str | None:
         with read_transaction(self._engine) as transaction:

@@ -32,6 +32,11 @@ class Tenant(Model, table=True):
     log_ref: str
     next_seq: int = Field(sa_type=BigInteger)
     created_at_ms: int = Field(sa_type=BigInteger)
+    display_name: str | None = None
+    contact: str | None = None
+    privacy_notice: str | None = None
+    jurisdiction: str | None = None
+    retention_days: int | None = None
 
 
 class Client(Model, table=True):
@@ -108,7 +113,7 @@ class LogEntry(Model, table=True):
     type: str
     at_ms: int = Field(sa_type=BigInteger)
     commitment: bytes = Field(sa_type=LargeBinary)
-    subject_id: str | None = Field(default=None, foreign_key="subjects.id")
+    subject_id: str | None = Field(default=None, foreign_key="subjects.id", index=True)
     wrapped_key: bytes = Field(sa_type=LargeBinary)
     sealed: bytes = Field(sa_type=LargeBinary)
 
@@ -127,6 +132,31 @@ class ScoreRow(Model, table=True):
     status_index: int
     supersedes: str | None = None
     valid_until_ms: int = Field(sa_type=BigInteger)
+
+
+class Consent(Model, table=True):
+    """What a person allows a tenant for one purpose; given by a presentation, or again by the person after it ended."""
+
+    __tablename__ = "consents"
+    __table_args__ = (UniqueConstraint("subject_id", "purpose"),)
+
+    id: str = Field(primary_key=True)
+    tenant_id: str = Field(foreign_key="tenants.id")
+    subject_id: str = Field(foreign_key="subjects.id")
+    purpose: str
+    given_at_ms: int = Field(sa_type=BigInteger)
+    withdrawn_at_ms: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class ConsentReceiptRow(Model, table=True):
+    """A signed receipt of one event of a consent; its text is sealed in the event's log entry."""
+
+    __tablename__ = "consent_receipts"
+
+    id: str = Field(primary_key=True)
+    tenant_id: str = Field(foreign_key="tenants.id")
+    consent_id: str = Field(foreign_key="consents.id", index=True)
+    log_index: int = Field(foreign_key="log_entries.log_index", unique=True, sa_type=BigInteger)
 
 
 class IdempotencyKey(Model, table=True):
@@ -288,6 +318,8 @@ presentation_requests = _core(PresentationRequestRow)
 subjects = _core(Subject)
 log_entries = _core(LogEntry)
 scores = _core(ScoreRow)
+consents = _core(Consent)
+consent_receipts = _core(ConsentReceiptRow)
 idempotency_keys = _core(IdempotencyKey)
 status_lists = _core(StatusList)
 status_indices = _core(StatusIndex)

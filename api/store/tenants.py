@@ -3,15 +3,17 @@
 import base64
 import hashlib
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import argon2
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from api.store.database import StoreError, read_transaction, write_transaction
 from api.store.subjects import NO_SUBJECT, SubjectStore
 from api.store.tables import clients, tenants, trusted_issuers
+from identity.consent_receipt import Controller
 from identity.trust import TrustedIssuer, TrustedIssuers
 
 SCOPES = ("lender", "compliance", "operator", "metrics")
@@ -58,6 +60,14 @@ class AuthenticatedClient:
     scopes: frozenset[str]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Lender:
+    """A tenant as its applicants are told of it; `retention_days` is None where the service's own period holds."""
+
+    controller: Controller
+    retention_days: int | None
+
+
 class TenantStore:
     """Makes and loads tenants, clients and trusted issuers."""
 
@@ -90,6 +100,24 @@ class TenantStore:
         """The id of the tenant of that name, None where there is none."""
         with read_transaction(self._engine) as transaction:
             return transaction.execute(select(tenants.c.id).where(tenants.c.name == name)).scalar_one_or_none()
+
+    def load_lender(self, tenant_id: str) -> Lender:
+        """What a tenant is to its applicants; its name, where it has described itself no further."""
+        with read_transaction(self._engine) as transaction:
+            row = transaction.execute(select(tenants).where(tenants.c.id == tenant_id)).one()
+        controller = Controller(
+            id=row.log_ref,
+            name=row.display_name or row.name,
+            contact=row.contact,
+            privacy_notice=row.privacy_notice,
+            jurisdiction=row.jurisdiction,
+        )
+        return Lender(controller=controller, retention_days=row.retention_days)
+
+    def describe_tenant(self, tenant_id: str, described: Mapping[str, str | int]) -> None:
+        """Say what applicants are told of a tenant from now on; what is not among `described` stays as it was."""
+        with write_transaction(self._engine) as transaction:
+            transaction.execute(update(tenants).where(tenants.c.id == tenant_id).values(**described))
 
     def append_client(self, *, tenant_id: str, name: str, scopes: frozenset[str], now_ms: int) -> NewClient:
         """Make a client of a tenant; raises `UnknownScope`."""

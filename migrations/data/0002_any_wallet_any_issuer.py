@@ -1,4 +1,9 @@
-"""Any wallet, any issuer: nonces that were used, and the credentials that were issued over OpenID4VCI."""
+"""Any wallet, any issuer: nonces that were used, and the credentials that were issued over OpenID4VCI.
+
+Also consents, their receipts, and what a tenant says of itself in them. Scores of before are under a consent too.
+"""
+
+from hashlib import sha256
 
 import sqlalchemy as sa
 from alembic import op
@@ -36,8 +41,72 @@ def upgrade() -> None:
     op.create_index("ix_issued_credentials_tenant_id", "issued_credentials", ["tenant_id"], unique=False)
     op.create_index("ix_issued_credentials_score_id", "issued_credentials", ["score_id"], unique=False)
 
+    for column in (
+        sa.Column("display_name", sa.String(), nullable=True),
+        sa.Column("contact", sa.String(), nullable=True),
+        sa.Column("privacy_notice", sa.String(), nullable=True),
+        sa.Column("jurisdiction", sa.String(), nullable=True),
+        sa.Column("retention_days", sa.Integer(), nullable=True),
+    ):
+        op.add_column("tenants", column)
+    op.create_index("ix_log_entries_subject_id", "log_entries", ["subject_id"], unique=False)
+    op.create_table(
+        "consents",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("subject_id", sa.String(), nullable=False),
+        sa.Column("purpose", sa.String(), nullable=False),
+        sa.Column("given_at_ms", sa.BigInteger(), nullable=False),
+        sa.Column("withdrawn_at_ms", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(["subject_id"], ["subjects.id"]),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("subject_id", "purpose"),
+    )
+    op.create_table(
+        "consent_receipts",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("consent_id", sa.String(), nullable=False),
+        sa.Column("log_index", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["consent_id"], ["consents.id"]),
+        sa.ForeignKeyConstraint(["log_index"], ["log_entries.log_index"]),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("log_index"),
+    )
+    op.create_index("ix_consent_receipts_consent_id", "consent_receipts", ["consent_id"], unique=False)
+    _append_consents_of_scores()
+
+
+def _append_consents_of_scores() -> None:
+    """Put each score that there is under a consent, so that it can be withdrawn; its id as the service makes it."""
+    given = op.get_bind().execute(
+        sa.text(
+            "SELECT s.tenant_id, s.subject_id, r.purpose, MIN(e.at_ms) FROM scores s "
+            "JOIN presentation_requests r ON r.id = s.request_id JOIN log_entries e ON e.log_index = s.log_index "
+            "GROUP BY s.tenant_id, s.subject_id, r.purpose"
+        )
+    )
+    rows = []
+    for tenant_id, subject_id, purpose, given_at_ms in given:
+        digest = sha256(f"credence/consent/v1\0{subject_id}\0{purpose}".encode()).hexdigest()
+        of_whom = {"tenant_id": tenant_id, "subject_id": subject_id}
+        rows.append({"id": "con_" + digest[:32], **of_whom, "purpose": purpose, "given_at_ms": given_at_ms})
+    columns: list[sa.ColumnClause[object]] = [
+        sa.column(name) for name in ("id", "tenant_id", "subject_id", "purpose", "given_at_ms")
+    ]
+    if rows:
+        op.bulk_insert(sa.table("consents", *columns), rows)
+
 
 def downgrade() -> None:
+    op.drop_index("ix_consent_receipts_consent_id", table_name="consent_receipts")
+    op.drop_table("consent_receipts")
+    op.drop_table("consents")
+    op.drop_index("ix_log_entries_subject_id", table_name="log_entries")
+    for name in ("retention_days", "jurisdiction", "privacy_notice", "contact", "display_name"):
+        op.drop_column("tenants", name)
     op.drop_index("ix_issued_credentials_score_id", table_name="issued_credentials")
     op.drop_index("ix_issued_credentials_tenant_id", table_name="issued_credentials")
     op.drop_table("issued_credentials")

@@ -21,6 +21,8 @@ def main(database: str, tenant_id: str, subject_id: str, first: int, count: int)
             AppendScore(
                 tenant_id=tenant_id,
                 request_id=f"req_{number}",
+                purpose="credit_application",
+                receipt_id=f"rcp_{number}",
                 presentation_mac=b"mac",
                 at_ms=1,
                 score_id=f"sco_{number}",

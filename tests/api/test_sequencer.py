@@ -99,6 +99,8 @@ class Log:
         item = AppendScore(
             tenant_id=tenant,
             request_id=request_id,
+            purpose="credit_application",
+            receipt_id=f"rcp of {changes.get('score_id', request_id)}",
             presentation_mac=b"mac",
             at_ms=NOW_MS,
             score_id=f"sco of {request_id}",
@@ -113,9 +115,7 @@ class Log:
         return replace(item, **changes)
 
     def refusal(self, tenant, request_id, **changes):
-        item = AppendRefusal(
-            tenant_id=tenant, request_id=request_id, at_ms=NOW_MS, code="bad_signature", tenant_key=b"k" * 32
-        )
+        item = AppendRefusal(tenant_id=tenant, request_id=request_id, at_ms=NOW_MS, code="bad_signature", key=b"k" * 32)
         return replace(item, **changes)
 
     def change(self, tenant, apply):
@@ -347,7 +347,8 @@ def test_a_write_that_fails_anywhere_leaves_nothing_half_written(log, when, erro
     def item():
         (request_id,) = log.add_requests("a", 1)
         log.sequencer.append(log.refusal("a", request_id))
-        return log.score("a", request_id, idempotency=idempotency(request_id.encode(), b"body"))
+        # Each under a consent of its own, so that every one has every statement.
+        return log.score("a", request_id, purpose=request_id, idempotency=idempotency(request_id.encode(), b"body"))
 
     warm = item()
     steps = len(statements_of(log.engine, lambda: log.sequencer.append(warm)))
