@@ -20,6 +20,8 @@ HOSTILE_NAMES = (
     *("", "_sd", "_sd_alg", "...", "iss", "sub", "aud", "exp", "nbf", "iat", "cnf", "vct", "status", "jti", "nonce"),
     *("alg", "typ", "kid", "jwk", "jku", "x5c", "x5u", "crit", "b64", "zip", "enc", "epk", "d", "use", "key_ops"),
     *("@context", "@id", "@type", "@graph", "@included", "id", "type", "proof", "issuer", "holder", "vc", "vp"),
+    *("controller", "verificationMethod", "assertionMethod", "authentication", "deactivated", "revoked", "expires"),
+    *("publicKeyJwk", "publicKeyMultibase", "publicKeyBase58", "privateKeyJwk"),
     *("validFrom", "validUntil", "issuanceDate", "expirationDate", "credentialStatus", "credentialSubject"),
 )
 HOSTILE_TEXTS = (b"NaN", b"1e400", b"-0", b"0" * 30, b"9" * 30, b'"\\ud800"', b'"\xff"', b"\xef\xbb\xbf", b"\x00")

@@ -8,17 +8,19 @@ the signatures, the rules that the standard has are asked again here, in other w
 import base64
 import hashlib
 import json
+import re
 import time
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from random import Random
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from identity import dcql, did, encoding, jws, keys, openid4vp, sd_jwt, status_list
+from identity import dcql, did, did_web, encoding, jws, keys, openid4vp, sd_jwt, status_list
 from identity.did_resolver import DidResolver
 from identity.errors import IdentityError
 from tests.fuzz.mutations import (
@@ -122,6 +124,46 @@ def _run_did(data: bytes) -> bool:
         assert did.resolve_verification_key(did=text, kid=name) == method.key
         # A did:key has one spelling for each key; a did:jwk as many as its JSON has.
         assert not text.startswith("did:key:") or (method.key and did.did_key(method.key) == text)
+    return True
+
+
+DID_WEB = "did:web:issuer.example:bank"
+
+
+def _did_web_document() -> bytes:
+    methods = [
+        {"id": "#a", "type": "JsonWebKey", "controller": DID_WEB, "publicKeyJwk": ISSUER.public.jwk},
+        {
+            **{"id": f"{DID_WEB}#b", "type": "Multikey", "controller": DID_WEB, "expires": "2026-09-21T14:13:20Z"},
+            "publicKeyMultibase": did.did_key(HOLDER.public).removeprefix("did:key:"),
+        },
+    ]
+    relationships = {"assertionMethod": ["#a", f"{DID_WEB}#b"], "authentication": ["#b"], "deactivated": False}
+    return dump_json({"id": DID_WEB, "verificationMethod": methods, **relationships})
+
+
+def _run_did_web(data: bytes) -> bool:
+    text = text_of(data)
+    url = taken(lambda: did_web.did_web_url(text))
+    if url is None:
+        return False
+    host, *path = text.split(":")[2:]
+    assert url == "/".join(["https://" + host, *(path or [".well-known"]), "did.json"])
+    assert re.fullmatch(r"([a-z0-9-]+\.)+[a-z][a-z0-9-]*", host)
+    assert not {".", "..", ""} & set(path)
+    return True
+
+
+def _run_did_document(data: bytes) -> bool:
+    document = taken(lambda: did_web.parse_did_document(data, did=DID_WEB))
+    if document is None:
+        return False
+    assert json.loads(data)["id"] == DID_WEB
+    assert json.loads(data).get("deactivated", False) is False
+    for name in document.verification_methods:
+        key = taken(partial(document.key, kid=name, relationship="assertionMethod", now_ms=NOW_MS))
+        # Whatever the document says, it speaks for its own DID, and names as keys what it says are for assertions.
+        assert key is None or (name.startswith(DID_WEB + "#") and json.loads(data)["assertionMethod"])
     return True
 
 
@@ -448,6 +490,12 @@ TARGETS: dict[str, Target] = {
         run=_run_did,
         mutate=mutate_bytes,
     ),
+    "did-web": Target(
+        seeds=(b"did:web:issuer.example", DID_WEB.encode(), b"did:web:xn--a.co.ke:x:y_z.1"),
+        run=_run_did_web,
+        mutate=mutate_bytes,
+    ),
+    "did-document": Target(seeds=(_did_web_document(),), run=_run_did_document, mutate=mutate_json_text),
     "jws": _whole_token(_verify_jws, mutate_jws, _JWS),
     "jws-signed": Target(seeds=(_JWT_HEADER + b'\n{"a":1}',), run=_run_signed_jws, mutate=mutate_lines),
     "sd-jwt": _whole_token(_verify_sd_jwt, mutate_sd_jwt, _sd_jwt(bound=True)),
