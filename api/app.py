@@ -25,8 +25,10 @@ from api.store.anchors import AnchorStore, Target
 from api.store.consents import ConsentStore
 from api.store.database import migrate, migrate_keystore, open_engine
 from api.store.health import HealthStore
+from api.store.holder import HolderStore
 from api.store.jobs import JobStore, Lease
 from api.store.log import LogStore
+from api.store.nonces import NonceStore
 from api.store.requests import RequestStore
 from api.store.scores import ScoreStore
 from api.store.sequencer import Sequencer
@@ -119,6 +121,7 @@ def create_app(settings: Settings, clock: Callable[[], int] = now_ms) -> FastAPI
         status_list_prefix=f"{settings.base_url}/v1/status-lists/",
         score_valid_days=settings.score_valid_days,
     )
+    scores = ScoreStore(engine=engine, subjects=subjects)
     service = Service(
         rooms=rooms,
         clock=clock,
@@ -132,7 +135,9 @@ def create_app(settings: Settings, clock: Callable[[], int] = now_ms) -> FastAPI
         seal_key=keyring.active("seal").signing_key,
         tenants=tenants,
         requests=requests_store,
-        scores=ScoreStore(engine=engine, subjects=subjects),
+        scores=scores,
+        holders=HolderStore(engine=engine, entries=scores),
+        nonces=NonceStore(engine=engine, mac_key=keyring.active("mac").secret),
         statuses=statuses,
         log=log_store,
         anchors=anchors,

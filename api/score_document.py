@@ -164,16 +164,6 @@ def compose_document(
     seal_key: SigningKey,
 ) -> bytes:
     """The sealed document; `proof` is None until a checkpoint covers the leaf, `anchor` until one is on the chain."""
-    log: dict[str, Any] = {
-        "v": 1,
-        "index": index,
-        "entry": entry,
-        "salt": base64.b64encode(salt).decode(),
-        "inclusion": None,
-        "checkpoint": None,
-    }
-    if proof is not None:
-        log = format_log_proof(proof)
     document = {
         **members,
         "v": 1,
@@ -181,13 +171,27 @@ def compose_document(
         "valid_until": format_time(valid_until_ms),
         "status": {"uri": status_uri, "index": status_index},
         "credential": credential,
-        "log": log,
+        "log": format_log(index=index, entry=entry, salt=salt, proof=proof),
         "anchor": None if anchor is None else _format_anchor(anchor),
     }
     header, _, signature = sign_jws(
         {"typ": SEAL_TYP, "kid": seal_key.public.thumbprint}, rfc8785.dumps(document), seal_key
     ).split(".")
     return rfc8785.dumps({**document, "seal": f"{header}..{signature}"})
+
+
+def format_log(*, index: int, entry: str, salt: bytes, proof: LogProof | None) -> dict[str, Any]:
+    """A log entry with its proof, whose members are null until a checkpoint covers the leaf."""
+    if proof is not None:
+        return format_log_proof(proof)
+    return {
+        "v": 1,
+        "index": index,
+        "entry": entry,
+        "salt": base64.b64encode(salt).decode(),
+        "inclusion": None,
+        "checkpoint": None,
+    }
 
 
 def verify_document(data: bytes, trust: Trust) -> VerifiedScoreDocument:

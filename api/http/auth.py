@@ -26,6 +26,7 @@ from identity.encoding import decode_base64url
 from identity.errors import IdentityError
 
 TOKEN_VALID_S = 900
+_TOKEN_TYP = "at+jwt"  # noqa: S105 (RFC 9068, section 2.1)
 SCOPES = {
     "lender": "Ask for presentations, submit them, read own scores",
     "compliance": "Read the tenant's audit entries",
@@ -52,12 +53,11 @@ class Caller:
 
 def caller_of(request: Request, needed: SecurityScopes, _documented: Annotated[str | None, Depends(_SCHEME)]) -> Caller:
     """The caller that the bearer token names; raises `TokenMissing` or `ScopeMissing`."""
-    service = service_of(request)
-    given = request.headers.getlist("authorization")
-    scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
-    if scheme.lower() != "bearer" or not token:
-        raise TokenMissing
-    caller = _verify_token(service.token_key, token, service.base_url, service.clock())
+    claims = verify_token(service_of(request), bearer_token_of(request), typ=_TOKEN_TYP)
+    try:
+        caller = Caller(client_id=claims["sub"], tenant_id=claims["tenant"], scopes=frozenset(claims["scope"].split()))
+    except (KeyError, TypeError, AttributeError):
+        raise TokenMissing from None
     if not caller.scopes.issuperset(needed.scopes):
         raise ScopeMissing
     return caller
@@ -161,19 +161,11 @@ async def create_token(request: Request) -> Response:
     scopes = frozenset(form["scope"].split(" ")) if "scope" in form else client.scopes
     if not scopes <= client.scopes:
         return _token_error(400, "invalid_scope", "The client does not have a scope that was asked for.")
-    issued_at_s = service.clock() // 1000
-    claims = {
-        "iss": service.base_url,
-        "sub": client.client_id,
-        "tenant": client.tenant_id,
-        "scope": " ".join(sorted(scopes)),
-        "iat": issued_at_s,
-        "exp": issued_at_s + TOKEN_VALID_S,
-        "jti": secrets.token_hex(8),
-    }
-    token = jwt.encode({"alg": "HS256", "typ": "at+jwt"}, claims, OctKey.import_key(service.token_key))
+    scope = " ".join(sorted(scopes))
+    claims = {"sub": client.client_id, "tenant": client.tenant_id, "scope": scope}
+    token = issue_token(service, claims, typ=_TOKEN_TYP, valid_s=TOKEN_VALID_S)
     return JSONResponse(
-        Token(access_token=token, token_type="Bearer", expires_in=TOKEN_VALID_S, scope=claims["scope"]).model_dump(),  # noqa: S106
+        Token(access_token=token, token_type="Bearer", expires_in=TOKEN_VALID_S, scope=scope).model_dump(),  # noqa: S106
         headers={"Cache-Control": "no-store"},
     )
 
@@ -233,15 +225,38 @@ def _token_error(status: int, error: str, description: str) -> Response:
     )
 
 
-def _verify_token(key: bytes, token: str, issuer: str, now_ms: int) -> Caller:
+def bearer_token_of(request: Request) -> str:
+    """The one bearer token of a request; raises `TokenMissing`."""
+    given = request.headers.getlist("authorization")
+    scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
+    if scheme.lower() != "bearer" or not token:
+        raise TokenMissing
+    return token
+
+
+def issue_token(service: Service, claims: dict[str, Any], *, typ: str, valid_s: int) -> str:
+    """A token of ours with these claims, for whoever has it to send for `valid_s` seconds."""
+    issued_at_s = service.clock() // 1000
+    envelope = {
+        "iss": service.base_url,
+        "iat": issued_at_s,
+        "exp": issued_at_s + valid_s,
+        "jti": secrets.token_hex(8),
+    }
+    return jwt.encode({"alg": "HS256", "typ": typ}, {**claims, **envelope}, OctKey.import_key(service.token_key))
+
+
+def verify_token(service: Service, token: str, *, typ: str) -> dict[str, Any]:
+    """The claims of a token that we issued as this type and that has not ended; raises `TokenMissing`."""
     try:
         for part in token.split("."):
             decode_base64url(part)  # strictly, so that no altered character goes unseen
-        decoded = jwt.decode(token, OctKey.import_key(key), algorithms=["HS256"])
+        decoded = jwt.decode(token, OctKey.import_key(service.token_key), algorithms=["HS256"])
         claims: dict[str, Any] = decoded.claims
-        if decoded.header.get("typ") != "at+jwt" or claims["iss"] != issuer or now_ms >= claims["exp"] * 1000:
+        ended = service.clock() >= claims["exp"] * 1000
+        if decoded.header.get("typ") != typ or claims["iss"] != service.base_url or ended:
             raise TokenMissing
-        return Caller(client_id=claims["sub"], tenant_id=claims["tenant"], scopes=frozenset(claims["scope"].split()))
+        return claims
     except (JoseError, IdentityError, ValueError, KeyError, TypeError, RecursionError):
         raise TokenMissing from None
 

@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 
-from api.http import audit, auth, log, operations, registry, requests, scores
+from api.http import audit, auth, holder, holder_session, log, operations, registry, requests, scores
 from api.http.errors import MEDIA_TYPE, ProblemDocument
 from api.problems import OVERLOADED, STATUS_OF
 
@@ -31,6 +31,9 @@ tamper-evident log that is anchored on an EVM chain.
 4. `GET /v1/scores/{score_id}`: the score, its reasons, and everything that proves it. Keep the bytes: anyone can verify
    them offline, against the keys of `GET /v1/keys`.
 
+**An applicant** proves a key: `POST /v1/holder/nonce`, then `POST /v1/holder/sessions` with the nonce signed by it. The
+token opens that key's own scores, receipts, consents and who asked, at every lender; nothing else does.
+
 **Errors** are problem documents (RFC 9457) with a stable `code`; they never repeat what was sent. A request that no
 operation here takes is answered with one too: 404 for a path, 405 with `Allow` for a method. A fault of ours is a 500
 with the code `internal_error`. What is not HTTP at all is closed by the server with a bare 400.
@@ -49,6 +52,7 @@ _TAGS = {
     "authorization": "OAuth2 client credentials (RFC 6749, section 4.4).",
     "presentation requests": "Ask an applicant for credentials, by OpenID4VP 1.0.",
     "scores": "Score a presentation; read a score with its proof.",
+    "applicant": "Prove a key; see what is its holder's, and withdraw a consent.",
     "audit": "What was decided and why, for compliance officers.",
     "log": "The public log, as C2SP tlog-tiles lays it out; it holds salted commitments and no content.",
     "registry": "Models, issuers, status lists and public keys.",
@@ -113,7 +117,7 @@ def read_contract(request: Request) -> Response:
 
 def install_routes(app: FastAPI) -> None:
     """Give `app` every route, and make `app.openapi()` the whole contract."""
-    for routes in (auth, requests, scores, audit, log, registry, operations):
+    for routes in (auth, requests, scores, holder_session, holder, audit, log, registry, operations):
         app.include_router(routes.router)
     app.include_router(router)
 

@@ -14,7 +14,7 @@ from api.http.service import Service
 from api.http.strict import StrictRoute
 from api.http.wire import Base64, Int64, Sha256, Timestamp, location
 from api.problems import NotFound
-from api.score_document import AnchorStatement, compose_document
+from api.score_document import AnchorStatement, compose_document, format_log
 from api.store.scores import OpenedEntry
 from api.store.subjects import SubjectKeyDestroyed
 from chain.proof import LogProof
@@ -154,7 +154,7 @@ class ScoreDocument(BaseModel):
     seal: str = Field(description="A detached JWS over every other member in canonical JSON (RFC 8785).")
 
 
-_DOCUMENT = {"model": ScoreDocument, "description": "The score document, as canonical JSON (RFC 8785)."}
+DOCUMENT = {"model": ScoreDocument, "description": "The score document, as canonical JSON (RFC 8785)."}
 
 
 @router.post(
@@ -164,7 +164,7 @@ _DOCUMENT = {"model": ScoreDocument, "description": "The score document, as cano
     summary="Score a presentation",
     response_class=Response,
     responses={
-        201: _DOCUMENT | {"headers": location("The score.")},
+        201: DOCUMENT | {"headers": location("The score.")},
         **problem_responses(400, 401, 403, 404, 409, 410, 413, 415, 422, 503),
     },
 )
@@ -188,7 +188,7 @@ def create_score(
             raise NotFound
         score_id = judge(service, stored, vp_token, body=given, now_ms=now_ms)
     return Response(
-        _document(service, caller.tenant_id, score_id),
+        load_document(service, caller.tenant_id, score_id),
         status_code=201,
         media_type="application/json",
         headers={"Location": f"/v1/scores/{score_id}"},
@@ -200,14 +200,15 @@ def create_score(
     operation_id="readScore",
     summary="Read a score with its proof and anchor",
     response_class=Response,
-    responses={200: _DOCUMENT, **problem_responses(401, 403, 404, 410, 422, 503)},
+    responses={200: DOCUMENT, **problem_responses(401, 403, 404, 410, 422, 503)},
 )
 def read_score(score_id: ScoreId, caller: Lender, service: ServiceOf) -> Response:
     """Read a score of one's own; proof and anchor fill in as the log and the chain go on."""
-    return Response(_document(service, caller.tenant_id, score_id), media_type="application/json")
+    return Response(load_document(service, caller.tenant_id, score_id), media_type="application/json")
 
 
-def _document(service: Service, tenant_id: str, score_id: str) -> bytes:
+def load_document(service: Service, tenant_id: str, score_id: str) -> bytes:
+    """The score document of a tenant's score; raises `NotFound` or `SubjectKeyDestroyed`."""
     opened = service.scores.load_score_entry(tenant_id, score_id)
     if opened is None:
         raise NotFound
@@ -230,6 +231,14 @@ def _document(service: Service, tenant_id: str, score_id: str) -> bytes:
         anchor=anchor,
         seal_key=service.seal_key,
     )
+
+
+def load_log(service: Service, opened: OpenedEntry) -> dict[str, Any]:
+    """An entry with its proof under the newest checkpoint, as documents hold it; raises `SubjectKeyDestroyed`."""
+    if opened.entry is None or opened.salt is None:
+        raise SubjectKeyDestroyed
+    proof = _load_proof(service, opened, opened.entry, opened.salt, None)
+    return format_log(index=opened.log_index, entry=opened.entry, salt=opened.salt, proof=proof)
 
 
 def _load_anchor(service: Service, log_index: int) -> AnchorStatement | None:

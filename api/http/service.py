@@ -11,7 +11,9 @@ from api.http.metrics import Metrics
 from api.score_document import Trust
 from api.store.anchors import AnchorStore
 from api.store.health import HealthStore
+from api.store.holder import HolderStore
 from api.store.log import LogStore
+from api.store.nonces import NonceStore
 from api.store.requests import RequestStore
 from api.store.scores import ScoreStore
 from api.store.status import StatusStore
@@ -37,6 +39,8 @@ class Service:
     tenants: TenantStore
     requests: RequestStore
     scores: ScoreStore
+    holders: HolderStore
+    nonces: NonceStore
     statuses: StatusStore
     log: LogStore
     anchors: AnchorStore

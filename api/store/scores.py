@@ -45,7 +45,7 @@ class ScoreStore:
         )
         with read_transaction(self._engine) as transaction:
             row = transaction.execute(statement).one_or_none()
-        return None if row is None else self._open(row)
+        return None if row is None else self.open_entry(row)
 
     def load_entries(self, tenant_id: str, *, from_seq: int, limit: int, type: str | None) -> list[OpenedEntry]:
         """The tenant's entries from a sequence number on, oldest first."""
@@ -54,9 +54,10 @@ class ScoreStore:
             statement = statement.where(log_entries.c.type == type)
         with read_transaction(self._engine) as transaction:
             rows = transaction.execute(statement.order_by(log_entries.c.seq).limit(limit)).all()
-        return [self._open(row) for row in rows]
+        return [self.open_entry(row) for row in rows]
 
-    def _open(self, row: Row[tuple[object, ...]]) -> OpenedEntry:
+    def open_entry(self, row: Row[Any]) -> OpenedEntry:
+        """The entry of a row that has every column of a log entry."""
         try:
             key = self._subjects.load_key(row.tenant_id, row.subject_id or NO_SUBJECT)
             payload = json.loads(unseal(aes_key_unwrap(key, row.wrapped_key), row.sealed, row.commitment))

@@ -21,6 +21,7 @@ from api.store import tables, tenants
 from api.store.database import migrate, migrate_keystore
 from identity.credential_types.types import load_credential_types
 from identity.holder import present
+from identity.holder_proof import sign_holder_proof
 from identity.issuance import issue_credential
 from identity.keys import SigningKey
 from identity.openid4vp import verify_request_object
@@ -211,6 +212,15 @@ class Harness:
         assert answer.status_code == 200, answer.text
         seen: dict[str, Any] = answer.json()
         return seen
+
+    def holder(self, key: SigningKey) -> dict[str, str]:
+        """The headers of an applicant who proved this key."""
+        nonce = self.http.post("/v1/holder/nonce").json()["nonce"]
+        audience = self.service.base_url
+        proof = sign_holder_proof(audience=audience, nonce=nonce, key=key, now_ms=self.clock())
+        answer = self.http.post("/v1/holder/sessions", json={"format": "jwt", "proof": proof})
+        assert answer.status_code == 201, answer.text
+        return {"Authorization": f"Bearer {answer.json()['access_token']}"}
 
     def entries(self, tenant: str = "lender", **query: Any) -> list[dict[str, Any]]:
         """The tenant's audit entries."""

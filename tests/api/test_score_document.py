@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert
 
-from api.http.scores import _document
+from api.http.scores import load_document
 from api.score_document import (
     MAX_DOCUMENT_BYTES,
     SEAL_TYP,
@@ -227,7 +227,9 @@ def test_the_members_of_one_document_do_not_verify_in_another(shared, document, 
     careless = replace(trust, seal_keys=(*trust.seal_keys, thief.public))
     ours = json.loads(document)
     other_id = next(e["score"]["id"] for e in shared.entries(type="score") if e["score"]["id"] != ours["id"])
-    other = json.loads(_document(shared.service, shared.service.tenants.load_or_append_tenant("lender", 0), other_id))
+    other = json.loads(
+        load_document(shared.service, shared.service.tenants.load_or_append_tenant("lender", 0), other_id)
+    )
     assert not refused(reseal(other, thief), careless)
     for name in ("id", "request_id", "credential", "log", "status"):
         assert refused(reseal(ours | {name: other[name]}, thief), careless), name

@@ -17,8 +17,9 @@ from identity.sd_jwt import issuer_jwt_of
 
 NOWHERE = "0" * 32
 SCOPES = ("lender", "compliance", "operator", "metrics")
-#: The scope of every operation: None takes any client's token, and PUBLIC takes none.
+#: The scope of every operation: None takes any client's token, PUBLIC takes none, and HOLDER that of an applicant.
 PUBLIC = object()
+HOLDER = object()
 OPERATIONS = {
     "createToken": PUBLIC,
     "createPresentationRequest": "lender",
@@ -41,6 +42,16 @@ OPERATIONS = {
     "readReadiness": PUBLIC,
     "readMetrics": "metrics",
     "readContract": PUBLIC,
+    "createHolderNonce": PUBLIC,
+    "createHolderSession": PUBLIC,
+    "listHolderScores": HOLDER,
+    "readHolderScore": HOLDER,
+    "listHolderReceipts": HOLDER,
+    "readHolderReceipt": HOLDER,
+    "listHolderRequests": HOLDER,
+    "listHolderConsents": HOLDER,
+    "withdrawConsent": HOLDER,
+    "renewConsent": HOLDER,
 }
 
 
@@ -58,7 +69,7 @@ def routes_of(router, prefix=""):
 def protected_operations(app):
     for path, route in routes_of(app):
         needed = OPERATIONS[route.operation_id]
-        if needed is not PUBLIC:
+        if needed not in (PUBLIC, HOLDER):
             (method,) = route.methods
             for name, value in {"request_id": "req_" + NOWHERE, "score_id": "sco_" + NOWHERE}.items():
                 path = path.replace(f"{{{name}}}", value)
