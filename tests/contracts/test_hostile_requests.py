@@ -12,6 +12,7 @@ import jsonschema_rs
 import pytest
 
 from api.cli import http_server
+from identity.keys import SigningKey
 from tests.contracts.conftest import SCOPES
 
 #: In everything that is sent, and in nothing that comes back.
@@ -44,7 +45,7 @@ BODIES = {
     "a form with a JSON bomb": b"state=1&vp_token=" + DEEP,
     "too large": b'"' + MARK.encode() * 5_000 + b'"',
 }
-POSTS = ["/v1/presentation-requests", "/v1/scores", "/v1/issuers", "/v1/oauth/token"]
+POSTS = ["/v1/presentation-requests", "/v1/scores", "/v1/issuers", "/v1/oauth/token", "/v1/holder/sessions"]
 RESPONSE = "/v1/presentation-requests/req_" + "0" * 32 + "/response"
 PATHS = [
     "/",
@@ -79,6 +80,18 @@ PATHS = [
     f"/v1/audit/entries?type=score&type={MARK}",
     f"/v1/audit/entries?cursor=%ff%fe{MARK}",
     f"/v1/audit/entries?cursor=9223372036854775808&{MARK}",
+]
+#: What an applicant's token opens.
+HELD_PATHS = [
+    f"/v1/holder/{MARK}",
+    f"/v1/holder/scores/{MARK}",
+    f"/v1/holder/scores/sco_{'0' * 32}%00{MARK}",
+    f"/v1/holder/receipts/rcp_{'0' * 32}%0a",
+    f"/v1/holder/receipts/..%2f..%2f{MARK}",
+    f"/v1/holder/scores?cursor=1&cursor={MARK}",
+    f"/v1/holder/receipts?cursor={'9' * 4_500}",
+    f"/v1/holder/requests?limit=0&{MARK}",
+    f"/v1/holder/scores?limit=%00{MARK}",
 ]
 METHODS = ["OPTIONS", "TRACE", "PUT", "PATCH", "DELETE", "PROPFIND", "QUERY"]
 HEADERS: list[dict[str, Any]] = [
@@ -160,6 +173,12 @@ def test_a_body_that_is_not_what_it_should_be(send, problem, path, name):
 @pytest.mark.parametrize("path", PATHS, ids=range(len(PATHS)))
 def test_a_path_or_query_that_names_nothing(send, problem, path):
     assert _check(send("GET", path), problem) in {404, 422}
+
+
+@pytest.mark.parametrize("path", HELD_PATHS, ids=range(len(HELD_PATHS)))
+def test_a_holder_that_names_nothing(served, send, problem, path):
+    applicant = served.holder(SigningKey.generate())
+    assert _check(send("GET", path, headers=applicant), problem) in {404, 422}
 
 
 @pytest.mark.parametrize("method", METHODS)

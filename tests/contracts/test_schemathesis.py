@@ -18,6 +18,7 @@ from schemathesis.engine import Status, events, from_schema
 from schemathesis.generation.case import Case
 
 from identity.credential_types.types import load_credential_types
+from identity.holder_proof import sign_holder_proof
 from identity.keys import SigningKey
 from tests.contracts.conftest import SCOPES
 
@@ -42,7 +43,7 @@ CONFIG = {
             "phases": {"fuzzing": {"generation": {"max-examples": 30}}},
         },
         {
-            "include-operation-id": ["createScore", "submitPresentation"],
+            "include-operation-id": ["createScore", "submitPresentation", "createHolderSession"],
             "checks": {
                 "positive_data_acceptance": {"expected-statuses": JUDGED},
                 "negative_data_rejection": {"expected-statuses": REFUSED},
@@ -60,22 +61,30 @@ class RealValues:
     def __init__(self, harness: Any) -> None:
         self._harness = harness
         self._holder = SigningKey.generate()
+        self._session: dict[str, str] = {}
+        self._session_ends_ms = 0
         self._turns: dict[str, Iterator[int]] = defaultdict(count)
         tenant_id = harness.service.tenants.load_or_append_tenant("lender", harness.clock())
         client = harness.service.tenants.append_client(
             tenant_id=tenant_id, name="schemathesis", scopes=frozenset(SCOPES), now_ms=harness.clock()
         )
         self._credentials = {"client_id": client.client_id, "client_secret": client.client_secret}
-        self._score = harness.score()
+        self._score = harness.score(holder=self._holder)
+        applicant = self._holder_headers()
+        self._receipt = harness.http.get("/v1/holder/receipts", headers=applicant).json()["receipts"][0]
         self._asked = harness.ask()
+        other = harness.ask(purpose="prequalification")
+        assert harness.submit(other, harness.vp_token(other, self._holder)).status_code == 201
         self._issuer = SigningKey.generate().did
         deadline = time.monotonic() + 60
         while harness.http.get("/v1/log/proof/0").status_code != 200:
             assert time.monotonic() < deadline, "no checkpoint was published"
             time.sleep(0.01)
 
-    def put_into(self, case: Case) -> None:
+    def put_into(self, case: Case, kwargs: dict[str, Any]) -> None:
         """Change a positive case that is about to be sent."""
+        if "applicant" in case.operation.definition.raw["tags"]:
+            kwargs["headers"] = {**(kwargs.get("headers") or {}), **self._holder_headers()}
         if case.meta is None or not case.meta.generation.mode.is_positive:
             return
         operation_id = case.operation.definition.raw["operationId"]
@@ -86,6 +95,13 @@ class RealValues:
         put = getattr(self, operation_id, None)
         if put is not None and (turn % 4 != 3 or operation_id in ALWAYS_REAL):
             put(case, turn)
+
+    def _holder_headers(self) -> dict[str, str]:
+        """Those of an applicant, whose session ends sooner than the run may."""
+        if self._harness.clock() >= self._session_ends_ms:
+            self._session = self._harness.holder(self._holder)
+            self._session_ends_ms = self._harness.clock() + 300_000
+        return self._session
 
     def createToken(self, case: Case, turn: int) -> None:
         scope = {"scope": SCOPES[turn % len(SCOPES)]} if turn % 2 else {}
@@ -130,6 +146,29 @@ class RealValues:
     def readScore(self, case: Case, _turn: int) -> None:
         case.path_parameters = {"score_id": self._score["id"]}
 
+    def createHolderSession(self, case: Case, _turn: int) -> None:
+        service, now_ms = self._harness.service, self._harness.clock()
+        nonce = service.nonces.issue(purpose="holder", now_ms=now_ms)
+        proof = sign_holder_proof(audience=service.base_url, nonce=nonce, key=self._holder, now_ms=now_ms)
+        case.body = {"format": "jwt", "proof": proof}
+
+    def readHolderScore(self, case: Case, turn: int) -> None:
+        self.readScore(case, turn)
+
+    def readHolderReceipt(self, case: Case, _turn: int) -> None:
+        case.path_parameters = {"receipt_id": self._receipt["id"]}
+
+    def withdrawConsent(self, case: Case, turn: int) -> None:
+        self._of_another_purpose(case, turn)
+
+    def renewConsent(self, case: Case, turn: int) -> None:
+        self._of_another_purpose(case, turn)
+
+    def _of_another_purpose(self, case: Case, _turn: int) -> None:
+        """A consent that no other operation here needs."""
+        consents = self._harness.http.get("/v1/holder/consents", headers=self._holder_headers()).json()["consents"]
+        case.path_parameters = {"consent_id": next(e["id"] for e in consents if e["purpose"] == "prequalification")}
+
     def readTile(self, case: Case, turn: int) -> None:
         case.path_parameters = {"path": ["0/000.p/1", "entries/000.p/1"][turn % 2]}
 
@@ -160,7 +199,7 @@ def test_every_answer_is_one_that_the_contract_has(served, say_at_the_end):
 
     @schemathesis.hook("before_call")
     def put_real_values(context, case, kwargs):
-        real.put_into(case)
+        real.put_into(case, kwargs)
 
     try:
         for event in from_schema(schema).execute():
