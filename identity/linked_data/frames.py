@@ -22,7 +22,9 @@ def receive_frame(connection: socket.socket, *, deadline: float | None = None) -
     length = int.from_bytes(_receive(connection, _LENGTH_BYTES, deadline))
     if length > MAX_FRAME_BYTES:
         raise ValueError("a frame is longer than any may be")
-    message: dict[str, Any] = json.loads(_receive(connection, length, deadline))
+    message = json.loads(_receive(connection, length, deadline))
+    if not isinstance(message, dict):
+        raise ValueError("a message is a JSON object")  # noqa: TRY004 (what was received is at fault, not the caller)
     return message
 
 

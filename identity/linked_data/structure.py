@@ -29,9 +29,9 @@ MAX_IRI_CHARS: Final = 2048
 MAX_INTEGER: Final = 2**53 - 1
 
 # RFC 3987, less what would end an IRI in N-Quads: `<a> <b> <c> .` could otherwise be smuggled in as one name.
-_ABSOLUTE_IRI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\x00-\x20<>\"{}|\\^`\x7f-\x9f]+")
-# Canonical N-Quads write these in a way of their own, and pyld does not; nobody's name has one.
-_CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_ABSOLUTE_IRI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\x00-\x20<>\"{}|\\^`\x7f-\x9f\ud800-\udfff]+")
+# Canonical N-Quads write control characters in a way of their own, which pyld does not; UTF-8 has no lone surrogates.
+_NOT_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 # The terms whose values are graphs of their own in every context on our list (a test holds us to that).
 _GRAPH_TERMS: Final = frozenset({"proof", "verifiableCredential"})
 
@@ -48,8 +48,8 @@ def verify_structure(document: JsonObject, *, contexts: Container[str]) -> None:
     KeywordNotAllowed: any member that begins with "@" but @context. UndefinedTerm: a member that is an IRI or empty.
     RelativeIri: an `id` that is not an absolute IRI, blank node labels included. NodeRepeated: one thing described in
     two objects of a graph. ValueNotAllowed: null, [], a fraction, an integer beyond 2^53, a nested array, a control
-    character, a type given twice. RdfTooComplex: over 64 blank nodes, 4096 values, 16 levels, 8 contexts, or 2048
-    characters in an `id`.
+    character or lone surrogate, a type given twice. RdfTooComplex: over 64 blank nodes, 4096 values, 16 levels, 8
+    contexts, or 2048 characters in an `id`.
     """
     if "@context" not in document:
         raise ContextNotAllowed
@@ -145,4 +145,4 @@ class _Walk:
 
 
 def _is_text(value: JsonValue) -> bool:
-    return isinstance(value, str) and _CONTROL_CHARACTER.search(value) is None
+    return isinstance(value, str) and _NOT_TEXT.search(value) is None

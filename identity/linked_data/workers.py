@@ -1,5 +1,6 @@
 """LinkedDataWorkers: what the service knows of JSON-LD: a few processes, a short queue, and an end to every wait."""
 
+import contextlib
 import signal
 import socket
 import subprocess
@@ -117,11 +118,11 @@ class LinkedDataWorkers:
         is_reusable = False
         try:
             answer = process.ask(request, cpu_s=self._cpu_s, wall_s=self._wall_s)
-            is_reusable = not answer["is_last"]
+            is_reusable = answer.get("is_last") is False
         finally:
             self._give_back(process, is_reusable=is_reusable)
         if "refused" in answer:
-            raise _REFUSALS[answer["refused"]]
+            raise _REFUSALS.get(answer["refused"], LinkedDataFailed)
         return answer
 
     def _take_process(self) -> "_WorkerProcess":
@@ -139,8 +140,9 @@ class LinkedDataWorkers:
                 self._waiting -= 1
             if self._is_closed:
                 raise LinkedDataFailed
+            process = self._idle.pop() if self._idle else self._start_process()
             self._free_slots -= 1
-            return self._idle.pop() if self._idle else self._start_process()
+            return process
 
     def _give_back(self, process: "_WorkerProcess", *, is_reusable: bool) -> None:
         if not is_reusable:
@@ -151,13 +153,17 @@ class LinkedDataWorkers:
             else:
                 self._started.discard(process)
                 if not self._is_closed:
-                    # Started now, it is warm by the time that the next document comes.
-                    self._idle.append(self._start_process())
+                    # Started now, it is warm by the time that the next document comes; else it is tried again then.
+                    with contextlib.suppress(LinkedDataFailed):
+                        self._idle.append(self._start_process())
             self._free_slots += 1
             self._changed.notify()
 
     def _start_process(self) -> "_WorkerProcess":
-        process = _WorkerProcess(self._contexts)
+        try:
+            process = _WorkerProcess(self._contexts)
+        except OSError:  # no memory, no process or no file descriptor is left
+            raise LinkedDataFailed from None
         self._started.add(process)
         return process
 
@@ -193,7 +199,7 @@ class _WorkerProcess:
             limits = {"cpu_s": cpu_s, "wall_s": wall_s + 1}
             send_frame(self._connection, {**request, **limits}, deadline=deadline)
             return receive_frame(self._connection, deadline=deadline)
-        except (OSError, EOFError, ValueError):
+        except (OSError, EOFError, ValueError, RecursionError):
             if self.kill() == -signal.SIGPROF:
                 raise RdfTooComplex from None
             raise LinkedDataFailed from None

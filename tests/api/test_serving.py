@@ -1,4 +1,4 @@
-"""Serving needs no training library: a service that scores runs where none of them can be imported."""
+"""Serving needs no training library, and no JSON-LD: a service scores where none of these can be imported."""
 
 import subprocess
 import sys
@@ -19,6 +19,7 @@ import sys
 from importlib.abc import MetaPathFinder
 
 HEAVY = {"torch", "opacus", "opendp", "flwr", "ray", "lightgbm", "sklearn", "scipy", "pandas", "tenseal", "ezkl"}
+HEAVY |= {"didkit", "pyld"}  # which stay in processes of their own
 
 
 class Refuse(MetaPathFinder):
@@ -54,7 +55,7 @@ def test_a_model_of_another_digest_than_the_settings_name_is_not_served(model, t
         create_app(replace(settings, model_sha256="00" * 32))
 
 
-def test_a_service_scores_where_no_training_library_can_be_imported(model, tmp_path):
+def test_a_service_scores_where_nothing_can_be_imported_that_it_does_without(model, tmp_path):
     harness = Path(__file__).with_name("conftest.py")
     served = subprocess.run(
         [sys.executable, "-c", PROGRAM, harness, tmp_path, model], cwd=ROOT, capture_output=True, text=True

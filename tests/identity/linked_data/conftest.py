@@ -67,6 +67,6 @@ ETHEREUM_CONTEXT = {
 
 @pytest.fixture(scope="session")
 def workers() -> Iterator[LinkedDataWorkers]:
-    workers = LinkedDataWorkers(timeout_s=0.5, extra_contexts=VECTOR_CONTEXTS | ETHEREUM_CONTEXT)
+    workers = LinkedDataWorkers(timeout_s=20, extra_contexts=VECTOR_CONTEXTS | ETHEREUM_CONTEXT)
     yield workers
     workers.close()

@@ -4,7 +4,7 @@ from contextlib import suppress
 from typing import Any, cast
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from identity.encoding import JsonObject
@@ -146,6 +146,7 @@ def test_a_member_that_is_an_iri_is_refused(term):
         'urn:x:a> <urn:x:b> "c" .\n<urn:x:d',  # one name that N-Quads would read as two statements
         "urn:x:\u0000",
         "urn:x:{}",
+        "urn:x:\ud800",
         None,
         5,
         ["urn:x:1"],
@@ -247,6 +248,7 @@ json_values = st.recursive(
 )
 
 
+@settings(max_examples=60)
 @given(st.dictionaries(st.sampled_from(["@context", "id", "type", "proof", "credentialSubject", "x"]), json_values))
 def test_nothing_but_our_errors_escapes(changes):
     with suppress(IdentityError):
