@@ -30,11 +30,13 @@ from api.store.jobs import JobStore, Lease
 from api.store.log import LogStore
 from api.store.nonces import NonceStore
 from api.store.requests import RequestStore
+from api.store.revocation import RevocationStore
 from api.store.scores import ScoreStore
 from api.store.sequencer import Sequencer
 from api.store.status import StatusStore
 from api.store.subjects import SubjectStore
 from api.store.tenants import TenantStore
+from api.store.trust import TrustStore
 from api.workers.anchoring import AnchorPolicy, AnchorRooms, anchor_step
 from api.workers.loop import RecurringStep, WorkerLoop
 from chain.anchor import AnchorClient, create_log, deploy_contract
@@ -87,7 +89,9 @@ def create_app(settings: Settings, clock: Callable[[], int] = now_ms) -> FastAPI
         origin=settings.log_origin,
         observe_batch=metrics.batch_entries.observe,
     )
-    statuses = StatusStore(engine=engine)
+    attest_key = keyring.active("attest").signing_key
+    statuses = StatusStore(engine=engine, issuer=attest_key.did)
+    trust = TrustStore(engine=engine, subjects=subjects, sequencer=sequencer)
     fetcher = GuardedFetcher(allow_http_origins=settings.allow_http_origins)
     dids = DidResolver(fetcher)
     linked_data = LinkedDataWorkers()
@@ -103,8 +107,8 @@ def create_app(settings: Settings, clock: Callable[[], int] = now_ms) -> FastAPI
             settings.model,
             expected_digest=bytes.fromhex(settings.model_sha256) if settings.model_sha256 else None,
         ),
-        attest_key=keyring.active("attest").signing_key,
-        tenants=tenants,
+        attest_key=attest_key,
+        trust=trust,
         requests=requests_store,
         subjects=subjects,
         consents=ConsentStore(engine=engine),
@@ -139,6 +143,10 @@ def create_app(settings: Settings, clock: Callable[[], int] = now_ms) -> FastAPI
         holders=HolderStore(engine=engine, entries=scores),
         nonces=NonceStore(engine=engine, mac_key=keyring.active("mac").secret),
         statuses=statuses,
+        revocations=RevocationStore(engine=engine, subjects=subjects, sequencer=sequencer),
+        trust=trust,
+        dids=dids,
+        attest_keys=tuple(key.signing_key for key in keyring.all("attest")),
         log=log_store,
         anchors=anchors,
         health=HealthStore(engine=engine, keystore=keystore),

@@ -14,7 +14,7 @@ from api.store.requests import RequestStore, StoredRequest, fingerprint_presenta
 from api.store.sequencer import AlreadyAnswered, AppendRefusal, AppendScore, Sequencer
 from api.store.status import StatusStore
 from api.store.subjects import NO_SUBJECT, Subject, SubjectStore
-from api.store.tenants import TenantStore
+from api.store.trust import TrustStore
 from identity.errors import IdentityError
 from identity.keys import SigningKey
 from identity.presentation import Presentation, Submitted, submit
@@ -35,7 +35,7 @@ class Rooms:
     verifier: Verifier
     artifact: Artifact
     attest_key: SigningKey = field(repr=False)
-    tenants: TenantStore
+    trust: TrustStore
     requests: RequestStore
     subjects: SubjectStore
     consents: ConsentStore
@@ -73,7 +73,7 @@ def assess(
 
     subject: Subject | None = None
     try:
-        trusted = rooms.tenants.load_trusted_issuers(asked.tenant_id)
+        trusted = rooms.trust.load_trusted(asked.tenant_id)
         presentation = rooms.verifier.verify(vp_token, asked.request, trusted, now_ms)
         subject = rooms.subjects.load_subject(
             tenant_id=asked.tenant_id, holder_thumbprint=presentation.holder.thumbprint

@@ -9,7 +9,19 @@ from dataclasses import dataclass
 import chain.errors as chain
 import identity.errors as identity
 import scoring.errors as scoring
-from api.store import anchors, consents, database, idempotency, jobs, nonces, sequencer, subjects, tenants
+from api.store import (
+    anchors,
+    consents,
+    database,
+    idempotency,
+    jobs,
+    nonces,
+    revocation,
+    sequencer,
+    subjects,
+    tenants,
+    trust,
+)
 
 TYPE_PREFIX = "urn:credence:problem:"
 
@@ -93,6 +105,7 @@ _NOT_FOUND: Sequence[type[Exception]] = (NotFound, chain.BadTilePath, chain.Tile
 _CONFLICT: Sequence[type[Exception]] = (
     identity.NonceUsed, identity.RequestExpired, identity.StateMismatch, identity.ResponseUriMismatch,
     idempotency.IdempotencyKeyReused, nonces.NonceSpent,
+    revocation.RevocationFinal, revocation.ScoreNotValid, trust.TrustOverlaps, trust.IssuerListStale,
 )  # fmt: skip
 
 _GONE: Sequence[type[Exception]] = (subjects.SubjectKeyDestroyed,)
@@ -118,7 +131,9 @@ _REFUSED: Sequence[type[Exception]] = (
     identity.UnsupportedStatus, identity.BadStatusIndex, identity.UnknownStatusValue, identity.BadStatusList,
     identity.StatusListTooLarge, identity.StatusListIssuerMismatch, identity.StatusListSubjectMismatch,
     identity.UrlNotAllowed, identity.AddressNotPublic, identity.RedirectNotFollowed,
-    identity.ResponseTooLarge, identity.WrongContentType, identity.IssuerNotTrusted, identity.ClaimsDoNotFit,
+    identity.ResponseTooLarge, identity.WrongContentType, identity.IssuerNotTrusted, identity.TrustPeriodEmpty,
+    identity.BadIssuerList, identity.IssuerListTooLong, identity.IssuerListRepeats, identity.IssuerListExpired,
+    identity.IssuerListSignerMismatch, trust.IssuerListNotPinned, identity.ClaimsDoNotFit,
     identity.UnknownCredentialType, identity.PresentationFormatMismatch, identity.UnknownQueryId,
     identity.CredentialMissing, identity.TooManyPresentations, identity.CredentialRepeated, identity.VctNotAsked,
     identity.ClaimMissing,

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from api.app import create_app
+from api.cli.tenants import open_stores
 from api.clock import now_ms
 from api.settings import Settings
 from identity.credential_types.types import load_credential_types
@@ -50,15 +50,16 @@ QUERY = {
 
 def append_clients(settings: Settings, institution: SigningKey) -> dict[str, tuple[str, str]]:
     """A client of each tenant's, with every scope that the bench needs."""
-    tenants = create_app(settings).state.service.tenants
     clients = {}
-    for name in TENANTS:
-        tenant_id = tenants.load_or_append_tenant(name, now_ms())
-        tenants.append_trusted_issuer(tenant_id, TrustedIssuer(did=institution.did, vct=VCT, valid_from_ms=0))
-        client = tenants.append_client(
-            tenant_id=tenant_id, name="bench", scopes=frozenset({"lender", "compliance"}), now_ms=now_ms()
-        )
-        clients[name] = (client.client_id, client.client_secret)
+    with open_stores(settings) as stores:
+        for name in TENANTS:
+            tenant_id = stores.tenants.load_or_append_tenant(name, now_ms())
+            trusted = TrustedIssuer(did=institution.did, vct=VCT, valid_from_ms=0)
+            stores.trust.append_trusted(tenant_id, trusted, now_ms())
+            client = stores.tenants.append_client(
+                tenant_id=tenant_id, name="bench", scopes=frozenset({"lender", "compliance"}), now_ms=now_ms()
+            )
+            clients[name] = (client.client_id, client.client_secret)
     return clients
 
 

@@ -29,7 +29,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from api.cli.lender import ApiClient, build_query
 from api.cli.local_service import free_port, running_service
-from api.cli.tenants import open_tenants
+from api.cli.tenants import open_stores
 from api.clock import now_ms
 from api.settings import Settings, load_settings
 from bench.baseline import input_values, lightgbm_pd
@@ -161,10 +161,13 @@ def score_over_http(
 ) -> list[dict[str, Any]]:
     """The score document of each row: a request, a credential and a presentation of its own, by POST /v1/scores."""
     bank = SigningKey.generate()
-    tenants = open_tenants(settings)
-    tenant_id = tenants.load_or_append_tenant("bench", now_ms())
-    client = tenants.append_client(tenant_id=tenant_id, name="bench", scopes=frozenset({"lender"}), now_ms=now_ms())
-    tenants.append_trusted_issuer(tenant_id, TrustedIssuer(did=bank.did, vct=VCT, valid_from_ms=now_ms()))
+    with open_stores(settings) as stores:
+        tenant_id = stores.tenants.load_or_append_tenant("bench", now_ms())
+        client = stores.tenants.append_client(
+            tenant_id=tenant_id, name="bench", scopes=frozenset({"lender"}), now_ms=now_ms()
+        )
+        trusted = TrustedIssuer(did=bank.did, vct=VCT, valid_from_ms=now_ms())
+        stores.trust.append_trusted(tenant_id, trusted, now_ms())
     query = build_query(artifact.scorecard.schema, [VCT])
     type_ = load_credential_types()[VCT]
 

@@ -524,6 +524,36 @@ class IssuerNotTrusted(IdentityError):
     message = "The issuer is not trusted for this credential type now."
 
 
+class TrustPeriodEmpty(IdentityError):
+    code = "trust_period_empty"
+    message = "The period of trust ends before it begins."
+
+
+class BadIssuerList(IdentityError):
+    code = "bad_issuer_list"
+    message = "The issuer list is not one: a member is missing, unknown or of another form."
+
+
+class IssuerListTooLong(IdentityError):
+    code = "issuer_list_too_long"
+    message = "The issuer list names more issuers than are taken."
+
+
+class IssuerListRepeats(IdentityError):
+    code = "issuer_list_repeats"
+    message = "The issuer list names one issuer twice for one credential type and an overlapping period."
+
+
+class IssuerListExpired(IdentityError):
+    code = "issuer_list_expired"
+    message = "The issuer list has expired, or is dated in the future."
+
+
+class IssuerListSignerMismatch(IdentityError):
+    code = "issuer_list_signer_mismatch"
+    message = "The issuer list is signed by another DID than the one that it names."
+
+
 # Credential types
 
 

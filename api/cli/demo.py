@@ -19,7 +19,7 @@ from api.cli.demo_report import Steps, print_outcome, write_whole
 from api.cli.institutions import Institution, issue_to, load_institutions, published_status_lists
 from api.cli.lender import ApiClient, await_anchored, build_query
 from api.cli.local_service import free_port, running_service
-from api.cli.tenants import open_tenants
+from api.cli.tenants import open_stores
 from api.cli.terminal import FAILED, CommandFailed
 from api.cli.train import (
     SYNTHETIC_SEED,
@@ -153,16 +153,18 @@ def _model_folder(settings: Settings) -> Path:
 
 def _set_up_tenant(settings: Settings, institutions: tuple[Institution, ...]) -> tuple[dict[str, str], dict[str, str]]:
     """A lender's client and a compliance officer's, of a tenant that trusts the institutions."""
-    tenants = open_tenants(settings)
-    tenant_id = tenants.load_or_append_tenant(TENANT, now_ms())
-    for institution in institutions:
-        for vct in institution.vcts:
-            trusted = TrustedIssuer(did=institution.key.did, vct=vct, valid_from_ms=now_ms())
-            tenants.append_trusted_issuer(tenant_id, trusted)
-    lender, officer = (
-        tenants.append_client(tenant_id=tenant_id, name=f"demo {scope}", scopes=frozenset({scope}), now_ms=now_ms())
-        for scope in ("lender", "compliance")
-    )
+    with open_stores(settings) as stores:
+        tenant_id = stores.tenants.load_or_append_tenant(TENANT, now_ms())
+        for institution in institutions:
+            for vct in institution.vcts:
+                trusted = TrustedIssuer(did=institution.key.did, vct=vct, valid_from_ms=now_ms())
+                stores.trust.append_trusted(tenant_id, trusted, now_ms())
+        lender, officer = (
+            stores.tenants.append_client(
+                tenant_id=tenant_id, name=f"demo {scope}", scopes=frozenset({scope}), now_ms=now_ms()
+            )
+            for scope in ("lender", "compliance")
+        )
     return (
         {"client_id": lender.client_id, "client_secret": lender.client_secret},
         {"client_id": officer.client_id, "client_secret": officer.client_secret},

@@ -24,11 +24,17 @@ app = typer.Typer(
 )
 clients = typer.Typer(help="OAuth2 clients of a tenant.", no_args_is_help=True)
 issuers = typer.Typer(help="The issuers that a tenant trusts.", no_args_is_help=True)
+issuer_lists = typer.Typer(help="Signed lists of issuers, and whose a tenant takes.", no_args_is_help=True)
+scores = typer.Typer(help="Suspend and revoke scores, with every copy of them.", no_args_is_help=True)
+credentials = typer.Typer(help="Suspend and revoke credentials that were issued over OpenID4VCI.", no_args_is_help=True)
 wallet_commands = typer.Typer(help="A small scriptable holder of credentials.", no_args_is_help=True)
 dids = typer.Typer(help="The DID under which an institution issues.", no_args_is_help=True)
 app.add_typer(clients, name="clients")
 app.add_typer(dids, name="did")
 app.add_typer(issuers, name="issuers")
+issuers.add_typer(issuer_lists, name="lists")
+app.add_typer(scores, name="scores")
+app.add_typer(credentials, name="credentials")
 app.add_typer(wallet_commands, name="wallet")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Write one JSON document to standard output.")]
@@ -77,25 +83,146 @@ def add_client(
     tenants.add_client(name=name, scopes=frozenset(scope), tenant=tenant, as_json=as_json)
 
 
+@clients.command("disable")
+def disable_client(
+    client_id: Annotated[str, typer.Argument(help="The client's id, cli_…")], as_json: AsJson = False
+) -> None:
+    """Disable a client for good: it gets no token, and those that it has are refused."""
+    from api.cli import tenants
+
+    tenants.disable_client(client_id=client_id, as_json=as_json)
+
+
 @issuers.command("trust")
 def trust_issuer(
-    did: Annotated[str, typer.Argument(help="The issuer's did:key or did:jwk.")],
+    did: Annotated[str, typer.Argument(help="The issuer's did:key, did:jwk or did:web.")],
+    type_: Annotated[str, typer.Option("--type", help="A credential type: its vct, or its short name.")],
+    valid_from: Annotated[str | None, typer.Option(help="From when, such as 2026-11-22T09:30:00Z.  [now]")] = None,
+    valid_to: Annotated[str | None, typer.Option(help="Until when.  [without an end]")] = None,
+    evidence: Annotated[
+        str,
+        typer.Option(help="The most its credentials count as: system_of_record, agent_attested or self_declared."),
+    ] = "system_of_record",
+    tenant: Tenant = "default",
+    as_json: AsJson = False,
+) -> None:
+    """Trust an issuer, whose DID must resolve now, for one credential type."""
+    from api.cli import issuers
+
+    issuers.trust_issuer(
+        did=did,
+        type_name=type_,
+        tenant=tenant,
+        valid_from=valid_from,
+        valid_to=valid_to,
+        evidence_level=evidence,
+        as_json=as_json,
+    )
+
+
+@issuers.command("distrust")
+def distrust_issuer(
+    did: Annotated[str, typer.Argument(help="The issuer's DID.")],
     type_: Annotated[str, typer.Option("--type", help="A credential type: its vct, or its short name.")],
     tenant: Tenant = "default",
     as_json: AsJson = False,
 ) -> None:
-    """Trust an issuer for one credential type from now on."""
-    from api.cli import tenants
+    """Trust an issuer for one credential type no longer, whatever an issuer list says."""
+    from api.cli import issuers
 
-    tenants.trust_issuer(did=did, type_name=type_, tenant=tenant, as_json=as_json)
+    issuers.distrust_issuer(did=did, type_name=type_, tenant=tenant, as_json=as_json)
 
 
 @issuers.command("list")
 def list_issuers(tenant: Tenant = "default", as_json: AsJson = False) -> None:
     """List the issuers that a tenant trusts."""
-    from api.cli import tenants
+    from api.cli import issuers
 
-    tenants.list_issuers(tenant=tenant, as_json=as_json)
+    issuers.list_issuers(tenant=tenant, as_json=as_json)
+
+
+@issuers.command("import")
+def import_issuer_list(
+    file: Annotated[Path, typer.Argument(help="An issuer list whose signer is pinned.")],
+    tenant: Tenant = "default",
+    as_json: AsJson = False,
+) -> None:
+    """Trust whom a signed list names, and nobody whom only its predecessor named: all of it, or nothing."""
+    from api.cli import issuers
+
+    issuers.import_list(file=file, tenant=tenant, as_json=as_json)
+
+
+@issuers.command("sign")
+def sign_issuer_list(
+    csv: Annotated[Path, typer.Option(help="One issuer a row: did, type, valid_from, valid_to, evidence_level.")],
+    key: Annotated[Path, typer.Option(help="The signer's private JWK, as `credence wallet keys` makes one.")],
+    sequence: Annotated[int, typer.Option(min=0, help="Higher than that of every list signed before.")],
+    out: Annotated[Path, typer.Option(help="A new file for the list.")],
+    valid_days: Annotated[int, typer.Option(min=1, max=3650, help="When it ends unless a later one comes.")] = 90,
+    as_json: AsJson = False,
+) -> None:
+    """Sign a list of issuers, for those who have pinned the key's DID."""
+    from api.cli import issuers
+
+    issuers.sign_list(csv_path=csv, key_path=key, sequence=sequence, valid_days=valid_days, out=out, as_json=as_json)
+
+
+@issuer_lists.command("pin")
+def pin_list_signer(
+    did: Annotated[str, typer.Argument(help="The DID that signs the lists.")],
+    tenant: Tenant = "default",
+    as_json: AsJson = False,
+) -> None:
+    """Take issuer lists that this DID has signed."""
+    from api.cli import issuers
+
+    issuers.pin_signer(did=did, tenant=tenant, as_json=as_json)
+
+
+@issuer_lists.command("unpin")
+def unpin_list_signer(
+    did: Annotated[str, typer.Argument(help="The DID that signs the lists.")],
+    tenant: Tenant = "default",
+    as_json: AsJson = False,
+) -> None:
+    """Take no more lists of this DID and trust nobody on its word; pinned again, it begins anew."""
+    from api.cli import issuers
+
+    issuers.unpin_signer(did=did, tenant=tenant, as_json=as_json)
+
+
+@issuer_lists.command("list")
+def show_list_signers(tenant: Tenant = "default", as_json: AsJson = False) -> None:
+    """List whose issuer lists a tenant takes, and which it took last."""
+    from api.cli import issuers
+
+    issuers.show_signers(tenant=tenant, as_json=as_json)
+
+
+def _add_status_commands(commands: typer.Typer, what: str, change: str) -> None:
+    """Suspend, reinstate and revoke, which scores and credentials have alike."""
+
+    def command(name: str, status: str, help: str) -> None:
+        @commands.command(name, help=help)
+        def change_status(
+            id: Annotated[str, typer.Argument(help=f"The id of the {what}.")],
+            reason: Annotated[str, typer.Option(help="A code of why, such as issued_in_error; written to the log.")],
+            tenant: Tenant = "default",
+            as_json: AsJson = False,
+        ) -> None:
+            from api.cli import status as status_commands
+
+            run = getattr(status_commands, change)
+            run(id, status=status, reason=reason, tenant=tenant, as_json=as_json)
+
+    command("revoke", "revoked", f"Revoke a {what}, for good.")
+    command("suspend", "suspended", f"Suspend a {what} until it is reinstated.")
+    command("reinstate", "valid", f"Lift the suspension of a {what}.")
+
+
+_add_status_commands(scores, "score", "change_score")
+_add_status_commands(credentials, "credential that was issued over OpenID4VCI", "change_credential")
 
 
 @app.command()

@@ -1,31 +1,91 @@
-"""`credence migrate`, `credence clients` and `credence issuers`: what an operator sets up before anyone calls."""
+"""`credence migrate` and `credence clients`, and the stores that every command of an operator works on."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import Engine
 
 from api.cli.terminal import USAGE, CommandFailed, print_json, print_rows
-from api.clock import format_time, now_ms
-from api.keystore import load_or_create_keyring
+from api.clock import now_ms
+from api.keystore import Keyring, load_or_create_keyring
 from api.settings import Settings, load_settings
 from api.store.database import migrate, migrate_keystore, open_engine
+from api.store.requests import RequestStore
+from api.store.revocation import RevocationStore
+from api.store.sequencer import Sequencer
 from api.store.subjects import SubjectStore
 from api.store.tenants import SCOPES, NewClient, TenantStore
+from api.store.trust import TrustStore
 from identity.credential_types.types import CredentialType, load_credential_types
-from identity.did import resolve_did
-from identity.trust import TrustedIssuer
+from identity.did_resolver import DidResolver
+from identity.fetch import GuardedFetcher
+from identity.openid4vp import client_id_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stores:
+    """What a command changes, beside a service that may be running on the same databases."""
+
+    settings: Settings
+    tenants: TenantStore
+    trust: TrustStore
+    revocations: RevocationStore
+    dids: DidResolver
+
+    def load_tenant_id(self, tenant: str) -> str:
+        """The id of a tenant that is there; raises `CommandFailed`."""
+        tenant_id = self.tenants.load_tenant_id(tenant)
+        if tenant_id is None:
+            raise CommandFailed("There is no tenant of that name.")
+        return tenant_id
 
 
 def open_tenants(settings: Settings) -> TenantStore:
     """The tenants of the service that `settings` describe, its databases made or migrated first."""
+    engine, keyring = _open_database(settings)
+    return TenantStore(engine=engine, subjects=_open_subjects(settings, engine, keyring))
+
+
+@contextmanager
+def open_stores(settings: Settings) -> Iterator[Stores]:
+    """The stores of the service that `settings` describe, with a sequencer of this process for what the log tells."""
+    engine, keyring = _open_database(settings)
+    subjects = _open_subjects(settings, engine, keyring)
+    audience = client_id_of(keyring.active("request").signing_key)
+    sequencer = Sequencer(
+        engine=engine,
+        requests=RequestStore(engine=engine, audience=audience, base_url=settings.base_url),
+        origin=settings.log_origin,
+    )
+    sequencer.start()
+    try:
+        yield Stores(
+            settings=settings,
+            tenants=TenantStore(engine=engine, subjects=subjects),
+            trust=TrustStore(engine=engine, subjects=subjects, sequencer=sequencer),
+            revocations=RevocationStore(engine=engine, subjects=subjects, sequencer=sequencer),
+            dids=DidResolver(GuardedFetcher(allow_http_origins=settings.allow_http_origins)),
+        )
+    finally:
+        sequencer.stop()
+        engine.dispose()
+
+
+def _open_database(settings: Settings) -> tuple[Engine, Keyring]:
     settings.var.mkdir(parents=True, exist_ok=True)
     migrate(settings.database_url)
     migrate_keystore(settings.keystore_url)
-    keyring = load_or_create_keyring(settings.var / "keys", now_ms())
-    engine = open_engine(settings.database_url)
-    subjects = SubjectStore(
+    return open_engine(settings.database_url), load_or_create_keyring(settings.var / "keys", now_ms())
+
+
+def _open_subjects(settings: Settings, engine: Engine, keyring: Keyring) -> SubjectStore:
+    return SubjectStore(
         engine=engine,
         keystore=open_engine(settings.keystore_url),
         master_keys=[key.secret for key in keyring.all("encrypt")],
         mac_key=keyring.active("mac").secret,
     )
-    return TenantStore(engine=engine, subjects=subjects)
 
 
 def find_credential_type(name: str) -> CredentialType:
@@ -71,40 +131,11 @@ def add_client(*, name: str, scopes: frozenset[str], tenant: str, as_json: bool)
     return client
 
 
-def trust_issuer(*, did: str, type_name: str, tenant: str, as_json: bool) -> None:
-    """Trust a DID that resolves for a type that exists."""
-    type_ = find_credential_type(type_name)
-    resolve_did(did)
-    tenants = open_tenants(load_settings())
-    tenant_id = tenants.load_or_append_tenant(tenant, now_ms())
-    issuer = TrustedIssuer(did=did, vct=type_.vct, valid_from_ms=now_ms(), valid_to_ms=None)
-    tenants.append_trusted_issuer(tenant_id, issuer)
+def disable_client(*, client_id: str, as_json: bool) -> None:
+    """Disable a client, so that neither its secret nor a token that it has is good for anything."""
+    if not open_tenants(load_settings()).disable_client(client_id, now_ms()):
+        raise CommandFailed("There is no such client, or it is disabled already.")
     if as_json:
-        print_json({"did": did, "vct": type_.vct, "tenant": tenant})
+        print_json({"client_id": client_id, "disabled": True})
     else:
-        print(f"Tenant {tenant} trusts this issuer for {type_.vct}.")
-
-
-def list_issuers(*, tenant: str, as_json: bool) -> None:
-    """Print whom a tenant trusts for what."""
-    tenants = open_tenants(load_settings())
-    tenant_id = tenants.load_tenant_id(tenant)
-    if tenant_id is None:
-        raise CommandFailed("There is no tenant of that name.")
-    trusted = tenants.load_trusted_issuers(tenant_id).issuers
-    if as_json:
-        listed = [
-            {
-                "did": each.did,
-                "vct": each.vct,
-                "valid_from": format_time(each.valid_from_ms),
-                "valid_to": None if each.valid_to_ms is None else format_time(each.valid_to_ms),
-            }
-            for each in trusted
-        ]
-        print_json({"tenant": tenant, "issuers": listed})
-    elif not trusted:
-        print(f"Tenant {tenant} trusts no issuer yet: credence issuers trust DID --type NAME")
-    else:
-        for each in trusted:
-            print(f"{each.vct:<34}{each.did}")
+        print("The client gets no token any more, and those that it has are refused.")

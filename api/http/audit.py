@@ -15,7 +15,7 @@ from api.http.wire import DECIMAL, Int64, Timestamp
 router = APIRouter(prefix="/v1/audit", tags=["audit"], route_class=StrictRoute)
 
 
-EntryType = Literal["score", "refusal", "consent_withdrawn", "consent_renewed"]
+EntryType = Literal["score", "refusal", "consent_withdrawn", "consent_renewed", "status", "trust"]
 
 
 class AuditEntry(BaseModel):
@@ -25,7 +25,7 @@ class AuditEntry(BaseModel):
 
     seq: Int64 = Field(description="Counts the tenant's entries from 0, without a gap.")
     log_index: Int64 = Field(description="Where the entry stands in the log.")
-    type: str = Field(description="What happened, such as `score` or `refusal`.")
+    type: str = Field(description="What happened, such as `score`, `refusal`, `status` or `trust`.")
     at: Timestamp
     entry: str | None = Field(description="The canonical text that the log commits to.")
     salt: str | None = Field(description="Base64; SHA-256 of domain, salt and entry is the commitment in the log.")

@@ -30,7 +30,7 @@ _TOKEN_TYP = "at+jwt"  # noqa: S105 (RFC 9068, section 2.1)
 SCOPES = {
     "lender": "Ask for presentations, submit them, read own scores",
     "compliance": "Read the tenant's audit entries",
-    "operator": "Manage the tenant's trusted issuers",
+    "operator": "Manage the tenant's trusted issuers, suspend and revoke what was issued",
     "metrics": "Read the metrics of the whole service: for whoever runs it, not for a tenant",
 }
 
@@ -53,10 +53,12 @@ class Caller:
 
 def caller_of(request: Request, needed: SecurityScopes, _documented: Annotated[str | None, Depends(_SCHEME)]) -> Caller:
     """The caller that the bearer token names; raises `TokenMissing` or `ScopeMissing`."""
-    claims = verify_token(service_of(request), bearer_token_of(request), typ=_TOKEN_TYP)
+    service = service_of(request)
+    claims = verify_token(service, bearer_token_of(request), typ=_TOKEN_TYP)
     try:
         caller = Caller(client_id=claims["sub"], tenant_id=claims["tenant"], scopes=frozenset(claims["scope"].split()))
-    except (KeyError, TypeError, AttributeError):
+        service.tenants.verify_enabled(caller.client_id)
+    except (KeyError, TypeError, AttributeError, ClientNotAuthenticated):
         raise TokenMissing from None
     if not caller.scopes.issuperset(needed.scopes):
         raise ScopeMissing

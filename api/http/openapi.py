@@ -11,7 +11,19 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 
-from api.http import audit, auth, holder, holder_session, log, operations, registry, requests, scores
+from api.http import (
+    audit,
+    auth,
+    holder,
+    holder_session,
+    issuers,
+    log,
+    operations,
+    registry,
+    requests,
+    scores,
+    status,
+)
 from api.http.errors import MEDIA_TYPE, ProblemDocument
 from api.problems import OVERLOADED, STATUS_OF
 
@@ -53,9 +65,11 @@ _TAGS = {
     "presentation requests": "Ask an applicant for credentials, by OpenID4VP 1.0.",
     "scores": "Score a presentation; read a score with its proof.",
     "applicant": "Prove a key; see what is its holder's, and withdraw a consent.",
+    "status": "Suspend and revoke what was issued; the status lists that tell everybody.",
+    "issuers": "Which issuers the tenant trusts for what, and when.",
     "audit": "What was decided and why, for compliance officers.",
     "log": "The public log, as C2SP tlog-tiles lays it out; it holds salted commitments and no content.",
-    "registry": "Models, issuers, status lists and public keys.",
+    "registry": "Models and public keys.",
     "operations": "Health, readiness, metrics, and this contract.",
 }
 
@@ -72,7 +86,7 @@ _PROBLEMS = {
     409: (
         "Conflict",
         "It is too late for this: the request was answered with another presentation, is over, or is for another "
-        "session; or the Idempotency-Key came with another body before.",
+        "session; the Idempotency-Key came with another body before; or what stands already does not allow it.",
     ),
     410: ("Gone", "The payload was erased; its entry in the log remains."),
     413: ("ContentTooLarge", "The body, or a presentation in it, is too large."),
@@ -117,7 +131,7 @@ def read_contract(request: Request) -> Response:
 
 def install_routes(app: FastAPI) -> None:
     """Give `app` every route, and make `app.openapi()` the whole contract."""
-    for routes in (auth, requests, scores, holder_session, holder, audit, log, registry, operations):
+    for routes in (auth, requests, scores, status, holder_session, holder, issuers, audit, log, registry, operations):
         app.include_router(routes.router)
     app.include_router(router)
 

@@ -15,9 +15,12 @@ from api.store.holder import HolderStore
 from api.store.log import LogStore
 from api.store.nonces import NonceStore
 from api.store.requests import RequestStore
+from api.store.revocation import RevocationStore
 from api.store.scores import ScoreStore
 from api.store.status import StatusStore
 from api.store.tenants import TenantStore
+from api.store.trust import TrustStore
+from identity.did_resolver import DidResolver
 from identity.keys import SigningKey
 
 
@@ -42,6 +45,11 @@ class Service:
     holders: HolderStore
     nonces: NonceStore
     statuses: StatusStore
+    revocations: RevocationStore
+    trust: TrustStore
+    dids: DidResolver
+    #: Every key that signed credentials here, the one that signs now last.
+    attest_keys: tuple[SigningKey, ...] = field(repr=False)
     log: LogStore
     anchors: AnchorStore
     health: HealthStore

@@ -1,10 +1,9 @@
-"""Status indices of score credentials: allotted at random before signing, published as Token Status Lists."""
+"""Status indices of the credentials that we sign: allotted at random before signing, published as status lists."""
 
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from sqlalchemy import Engine, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -17,8 +16,6 @@ CAPACITY = 2**17
 MAX_ALLOTTED = CAPACITY // 2
 _BLOCK = 64
 _MOST_DRAWS = 8
-#: Whose key signs a list, which must be the issuer of the credentials in it: the service's, or the tenant's own.
-SignedBy = Literal["service", "tenant"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,35 +26,46 @@ class AllottedStatus:
     index: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class PublishedList:
+    """Every status of a list that is not 0 (valid), by index, and whose list it is; None: of our first key."""
+
+    issuer: str | None
+    statuses: Mapping[int, int]
+
+
 class StatusStore:
     """Allots indices in blocks, so that issuing a score needs no write of its own; a crash wastes the rest of one."""
 
-    def __init__(self, *, engine: Engine, random_below: Callable[[int], int] = secrets.randbelow) -> None:
+    def __init__(self, *, engine: Engine, issuer: str, random_below: Callable[[int], int] = secrets.randbelow) -> None:
+        """`issuer` is the DID that signs our own credentials from now on, and therefore their lists."""
         self._engine = engine
+        self._issuer = issuer
         self._random_below = random_below
         self._lock = threading.Lock()
-        self._free: dict[tuple[str, SignedBy], list[AllottedStatus]] = {}
+        self._free: dict[tuple[str, str], list[AllottedStatus]] = {}
 
-    def allot(self, tenant_id: str, now_ms: int, *, signed_by: SignedBy = "service") -> AllottedStatus:
-        """An index for one credential of the tenant's, in a list that the credential's issuer signs."""
+    def allot(self, tenant_id: str, now_ms: int, *, issuer: str | None = None) -> AllottedStatus:
+        """An index for one credential of the tenant's, in a list of the DID that signs the credential; None: ours."""
+        issuer = issuer or self._issuer
         with self._lock:
-            free = self._free.setdefault((tenant_id, signed_by), [])
+            free = self._free.setdefault((tenant_id, issuer), [])
             for _ in range(_MOST_DRAWS):
                 if free:
                     break
-                free.extend(self._append_block(tenant_id, signed_by, now_ms))
+                free.extend(self._append_block(tenant_id, issuer, now_ms))
             if not free:
                 raise StoreUnavailable
             return free.pop()
 
-    def _append_block(self, tenant_id: str, signed_by: SignedBy, now_ms: int) -> list[AllottedStatus]:
+    def _append_block(self, tenant_id: str, issuer: str, now_ms: int) -> list[AllottedStatus]:
         try:
             with write_transaction(self._engine) as transaction:
                 open_list = transaction.execute(
                     select(status_lists.c.id)
                     .where(
                         status_lists.c.tenant_id == tenant_id,
-                        status_lists.c.signed_by == signed_by,
+                        status_lists.c.issuer == issuer,
                         status_lists.c.allotted < MAX_ALLOTTED,
                     )
                     .with_for_update()
@@ -69,10 +77,10 @@ class StatusStore:
                         insert(status_lists).values(
                             id=open_list,
                             tenant_id=tenant_id,
-                            signed_by=signed_by,
                             capacity=CAPACITY,
                             allotted=0,
                             created_at_ms=now_ms,
+                            issuer=issuer,
                         )
                     )
                 # In the order of drawing: a set's own order would put indices beside each other that are alike, and
@@ -103,13 +111,15 @@ class StatusStore:
             return []  # Another process took one of them between our look and our insert: draw again.
         return [AllottedStatus(list_id=open_list, index=index) for index in fresh]
 
-    def load_statuses(self, list_id: str) -> dict[int, int] | None:
-        """Every status of a list that is not 0 (valid); None where there is no such list."""
+    def load_list(self, list_id: str) -> PublishedList | None:
+        """What a list says now; None where there is no such list."""
         with read_transaction(self._engine) as transaction:
-            known = transaction.execute(select(status_lists.c.id).where(status_lists.c.id == list_id)).first()
+            known = transaction.execute(select(status_lists.c.issuer).where(status_lists.c.id == list_id)).one_or_none()
             rows = transaction.execute(
                 select(status_indices.c.list_index, status_indices.c.status).where(
                     status_indices.c.list_id == list_id, status_indices.c.status != 0
                 )
             ).all()
-        return None if known is None else {row.list_index: row.status for row in rows}
+        if known is None:
+            return None
+        return PublishedList(issuer=known.issuer, statuses={row.list_index: row.status for row in rows})

@@ -54,15 +54,55 @@ class Client(Model, table=True):
 
 
 class TrustedIssuerRow(Model, table=True):
-    """A DID that a tenant trusts to issue one credential type, within a validity period."""
+    """A DID that a tenant trusts to issue one credential type, within a validity period.
+
+    ``list_issuer`` is the signer of the issuer list that says so, or null where the tenant said it itself.
+    """
 
     __tablename__ = "trusted_issuers"
+
+    id: str = Field(primary_key=True)
+    tenant_id: str = Field(foreign_key="tenants.id", index=True)
+    did: str = Field(sa_type=Text)
+    vct: str
+    valid_from_ms: int = Field(sa_type=BigInteger)
+    valid_to_ms: int | None = Field(default=None, sa_type=BigInteger)
+    evidence_level: str
+    list_issuer: str | None = Field(default=None, sa_type=Text)
+
+
+class DistrustedIssuer(Model, table=True):
+    """A DID that a tenant no longer trusts for one credential type, whatever an issuer list says."""
+
+    __tablename__ = "distrusted_issuers"
 
     tenant_id: str = Field(primary_key=True, foreign_key="tenants.id")
     did: str = Field(primary_key=True, sa_type=Text)
     vct: str = Field(primary_key=True)
-    valid_from_ms: int = Field(sa_type=BigInteger)
-    valid_to_ms: int | None = Field(default=None, sa_type=BigInteger)
+    at_ms: int = Field(sa_type=BigInteger)
+
+
+class IssuerListRow(Model, table=True):
+    """A signer whose issuer lists a tenant takes, and which one it took last (``sequence`` never goes back)."""
+
+    __tablename__ = "issuer_lists"
+
+    tenant_id: str = Field(primary_key=True, foreign_key="tenants.id")
+    did: str = Field(primary_key=True, sa_type=Text)
+    pinned_at_ms: int = Field(sa_type=BigInteger)
+    sequence: int | None = Field(default=None, sa_type=BigInteger)
+    sha256: bytes | None = Field(default=None, sa_type=LargeBinary)
+    expires_at_ms: int | None = Field(default=None, sa_type=BigInteger)
+    imported_at_ms: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class TrustVersion(Model, table=True):
+    """How often a tenant's trust has changed: what a process keeps of it in memory is good while this stays."""
+
+    __tablename__ = "trust_versions"
+
+    tenant_id: str = Field(primary_key=True, foreign_key="tenants.id")
+    version: int = Field(sa_type=BigInteger)
 
 
 class PresentationRequestRow(Model, table=True):
@@ -173,20 +213,26 @@ class IdempotencyKey(Model, table=True):
 
 
 class StatusList(Model, table=True):
-    """A status list that we publish for a tenant's credentials; the service's key signs it, or the tenant's own."""
+    """A status list that we publish for a tenant's credentials.
+
+    ``issuer`` is the DID that signed them and signs the list; null in lists from before it was written down.
+    """
 
     __tablename__ = "status_lists"
 
     id: str = Field(primary_key=True)
     tenant_id: str = Field(foreign_key="tenants.id", index=True)
-    signed_by: str = Field(default="service", sa_column_kwargs={"server_default": "service"})
     capacity: int
     allotted: int
     created_at_ms: int = Field(sa_type=BigInteger)
+    issuer: str | None = Field(default=None, sa_type=Text)
 
 
 class StatusIndex(Model, table=True):
-    """An index of a status list that is taken; ``status`` is the Token Status List value (0 valid)."""
+    """An index of a status list that is taken; ``status`` is the Token Status List value (0 valid).
+
+    Why and when it changed last is null while it never did.
+    """
 
     __tablename__ = "status_indices"
 
@@ -194,6 +240,8 @@ class StatusIndex(Model, table=True):
     list_index: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
     tenant_id: str = Field(foreign_key="tenants.id")
     status: int = 0
+    reason: str | None = None
+    changed_at_ms: int | None = Field(default=None, sa_type=BigInteger)
 
 
 class UsedNonce(Model, table=True):
@@ -314,6 +362,9 @@ def _core(model: type[SQLModel]) -> Table:
 tenants = _core(Tenant)
 clients = _core(Client)
 trusted_issuers = _core(TrustedIssuerRow)
+distrusted_issuers = _core(DistrustedIssuer)
+issuer_lists = _core(IssuerListRow)
+trust_versions = _core(TrustVersion)
 presentation_requests = _core(PresentationRequestRow)
 subjects = _core(Subject)
 log_entries = _core(LogEntry)

@@ -1,4 +1,4 @@
-"""Tenants, their OAuth2 clients and the issuers that they trust."""
+"""Tenants and their OAuth2 clients."""
 
 import base64
 import hashlib
@@ -12,9 +12,8 @@ from sqlalchemy.exc import IntegrityError
 
 from api.store.database import StoreError, read_transaction, write_transaction
 from api.store.subjects import NO_SUBJECT, SubjectStore
-from api.store.tables import clients, tenants, trusted_issuers
+from api.store.tables import clients, tenants
 from identity.consent_receipt import Controller
-from identity.trust import TrustedIssuer, TrustedIssuers
 
 SCOPES = ("lender", "compliance", "operator", "metrics")
 
@@ -69,7 +68,7 @@ class Lender:
 
 
 class TenantStore:
-    """Makes and loads tenants, clients and trusted issuers."""
+    """Makes and loads tenants and clients."""
 
     def __init__(self, *, engine: Engine, subjects: SubjectStore) -> None:
         self._engine = engine
@@ -156,35 +155,21 @@ class TenantStore:
             raise ClientNotAuthenticated
         return AuthenticatedClient(client_id=row.id, tenant_id=row.tenant_id, scopes=frozenset(row.scope.split()))
 
-    def append_trusted_issuer(self, tenant_id: str, issuer: TrustedIssuer) -> TrustedIssuer:
-        """Trust an issuer for one credential type; trusting it again changes nothing. Returns what stands."""
-        try:
-            with write_transaction(self._engine) as transaction:
-                transaction.execute(
-                    insert(trusted_issuers).values(
-                        tenant_id=tenant_id,
-                        did=issuer.did,
-                        vct=issuer.vct,
-                        valid_from_ms=issuer.valid_from_ms,
-                        valid_to_ms=issuer.valid_to_ms,
-                    )
-                )
-        except IntegrityError:
-            trusted = self.load_trusted_issuers(tenant_id).issuers
-            return next(each for each in trusted if (each.did, each.vct) == (issuer.did, issuer.vct))
-        return issuer
-
-    def load_trusted_issuers(self, tenant_id: str) -> TrustedIssuers:
-        """Every issuer that the tenant trusts."""
+    def verify_enabled(self, client_id: str) -> None:
+        """Raises `ClientNotAuthenticated` where the client is unknown or disabled: its tokens are good no longer."""
         with read_transaction(self._engine) as transaction:
-            rows = transaction.execute(
-                select(trusted_issuers)
-                .where(trusted_issuers.c.tenant_id == tenant_id)
-                .order_by(trusted_issuers.c.vct, trusted_issuers.c.did)
-            ).all()
-        return TrustedIssuers(
-            tuple(
-                TrustedIssuer(did=row.did, vct=row.vct, valid_from_ms=row.valid_from_ms, valid_to_ms=row.valid_to_ms)
-                for row in rows
+            found = transaction.execute(
+                select(clients.c.id).where(clients.c.id == client_id, clients.c.disabled_at_ms.is_(None))
+            ).first()
+        if found is None:
+            raise ClientNotAuthenticated
+
+    def disable_client(self, client_id: str, now_ms: int) -> bool:
+        """Let a client get no token, and use none that it has; False where there is none that is not disabled."""
+        with write_transaction(self._engine) as transaction:
+            disabled = transaction.execute(
+                update(clients)
+                .where(clients.c.id == client_id, clients.c.disabled_at_ms.is_(None))
+                .values(disabled_at_ms=now_ms)
             )
-        )
+        return bool(disabled.rowcount)

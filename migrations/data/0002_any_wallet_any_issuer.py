@@ -1,8 +1,10 @@
 """Any wallet, any issuer: nonces that were used, and the credentials that were issued over OpenID4VCI.
 
-Also consents, their receipts, and what a tenant says of itself in them. Scores of before are under a consent too.
+Also consents, their receipts, and what a tenant says of itself in them. Scores of before are under a consent too. Also
+statuses that change, lists that remember whose they are, and trust by period.
 """
 
+import secrets
 from hashlib import sha256
 
 import sqlalchemy as sa
@@ -22,7 +24,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("ix_used_nonces_expires_at_ms", "used_nonces", ["expires_at_ms"], unique=False)
-    op.add_column("status_lists", sa.Column("signed_by", sa.String(), server_default="service", nullable=False))
     op.create_table(
         "issued_credentials",
         sa.Column("id", sa.String(), nullable=False),
@@ -77,6 +78,39 @@ def upgrade() -> None:
     )
     op.create_index("ix_consent_receipts_consent_id", "consent_receipts", ["consent_id"], unique=False)
     _append_consents_of_scores()
+    # What was made before says neither which key signed a list nor when a status changed: null stands for that.
+    op.add_column("status_lists", sa.Column("issuer", sa.Text(), nullable=True))
+    op.add_column("status_indices", sa.Column("reason", sa.String(), nullable=True))
+    op.add_column("status_indices", sa.Column("changed_at_ms", sa.BigInteger(), nullable=True))
+    _rebuild_trusted_issuers()
+    op.create_table(
+        "distrusted_issuers",
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("did", sa.Text(), nullable=False),
+        sa.Column("vct", sa.String(), nullable=False),
+        sa.Column("at_ms", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
+        sa.PrimaryKeyConstraint("tenant_id", "did", "vct"),
+    )
+    op.create_table(
+        "issuer_lists",
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("did", sa.Text(), nullable=False),
+        sa.Column("pinned_at_ms", sa.BigInteger(), nullable=False),
+        sa.Column("sequence", sa.BigInteger(), nullable=True),
+        sa.Column("sha256", sa.LargeBinary(), nullable=True),
+        sa.Column("expires_at_ms", sa.BigInteger(), nullable=True),
+        sa.Column("imported_at_ms", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
+        sa.PrimaryKeyConstraint("tenant_id", "did"),
+    )
+    op.create_table(
+        "trust_versions",
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
+        sa.PrimaryKeyConstraint("tenant_id"),
+    )
 
 
 def _append_consents_of_scores() -> None:
@@ -100,7 +134,51 @@ def _append_consents_of_scores() -> None:
         op.bulk_insert(sa.table("consents", *columns), rows)
 
 
+def _rebuild_trusted_issuers() -> None:
+    """Let one issuer have several periods: its row gets an id, and counts as much as its credentials say, as before."""
+    connection = op.get_bind()
+    rows = connection.execute(sa.text("SELECT tenant_id, did, vct, valid_from_ms, valid_to_ms FROM trusted_issuers"))
+    kept = [
+        {**row, "id": "tru_" + secrets.token_hex(16), "evidence_level": "system_of_record", "list_issuer": None}
+        for row in rows.mappings()
+    ]
+    op.drop_table("trusted_issuers")
+    rebuilt = op.create_table(
+        "trusted_issuers",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("did", sa.Text(), nullable=False),
+        sa.Column("vct", sa.String(), nullable=False),
+        sa.Column("valid_from_ms", sa.BigInteger(), nullable=False),
+        sa.Column("valid_to_ms", sa.BigInteger(), nullable=True),
+        sa.Column("evidence_level", sa.String(), nullable=False),
+        sa.Column("list_issuer", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("ix_trusted_issuers_tenant_id", "trusted_issuers", ["tenant_id"], unique=False)
+    op.bulk_insert(rebuilt, kept)
+
+
 def downgrade() -> None:
+    op.drop_table("trust_versions")
+    op.drop_table("issuer_lists")
+    op.drop_table("distrusted_issuers")
+    op.drop_index("ix_trusted_issuers_tenant_id", table_name="trusted_issuers")
+    op.drop_table("trusted_issuers")
+    op.create_table(
+        "trusted_issuers",
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("did", sa.Text(), nullable=False),
+        sa.Column("vct", sa.String(), nullable=False),
+        sa.Column("valid_from_ms", sa.BigInteger(), nullable=False),
+        sa.Column("valid_to_ms", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
+        sa.PrimaryKeyConstraint("tenant_id", "did", "vct"),
+    )
+    op.drop_column("status_indices", "changed_at_ms")
+    op.drop_column("status_indices", "reason")
+    op.drop_column("status_lists", "issuer")
     op.drop_index("ix_consent_receipts_consent_id", table_name="consent_receipts")
     op.drop_table("consent_receipts")
     op.drop_table("consents")
@@ -110,6 +188,5 @@ def downgrade() -> None:
     op.drop_index("ix_issued_credentials_score_id", table_name="issued_credentials")
     op.drop_index("ix_issued_credentials_tenant_id", table_name="issued_credentials")
     op.drop_table("issued_credentials")
-    op.drop_column("status_lists", "signed_by")
     op.drop_index("ix_used_nonces_expires_at_ms", table_name="used_nonces")
     op.drop_table("used_nonces")

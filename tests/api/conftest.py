@@ -18,7 +18,8 @@ from api.app import create_app
 from api.http.service import Service
 from api.settings import Settings
 from api.store import tables, tenants
-from api.store.database import migrate, migrate_keystore
+from api.store.database import migrate, migrate_keystore, write_transaction
+from api.store.trust import append_trusted_in
 from identity.credential_types.types import load_credential_types
 from identity.holder import present
 from identity.holder_proof import sign_holder_proof
@@ -110,9 +111,7 @@ class Harness:
             client = self.service.tenants.append_client(
                 tenant_id=tenant_id, name=name, scopes=frozenset(scopes), now_ms=self.clock()
             )
-            self.service.tenants.append_trusted_issuer(
-                tenant_id, TrustedIssuer(did=self.institution.did, vct=VCT, valid_from_ms=0)
-            )
+            self.trust(tenant_id, TrustedIssuer(did=self.institution.did, vct=VCT, valid_from_ms=0))
             answer = self.http.post(
                 "/v1/oauth/token",
                 data={"grant_type": "client_credentials"},
@@ -121,6 +120,11 @@ class Harness:
             assert answer.status_code == 200, answer.text
             self.tokens[name] = answer.json()["access_token"]
         return {"Authorization": f"Bearer {self.tokens[name]}"}
+
+    def trust(self, tenant_id: str, issuer: TrustedIssuer) -> None:
+        """Have a tenant trust an issuer as if ever since: without an entry of the log, which a test may count."""
+        with write_transaction(self.service.trust._engine) as transaction:
+            append_trusted_in(transaction, tenant_id, issuer)
 
     def settle(self) -> None:
         """Wait until each worker step ran once: none runs again before the clock moves."""

@@ -262,7 +262,14 @@ def test_a_read_sees_one_moment_and_may_not_write(engine):
 
 
 def test_a_reference_to_nothing_is_refused(engine):
-    issuer = {"tenant_id": "nobody", "did": "did:key:z", "vct": "v", "valid_from_ms": 0}
+    issuer = {
+        "id": "tru_0",
+        "tenant_id": "nobody",
+        "did": "did:key:z",
+        "vct": "v",
+        "valid_from_ms": 0,
+        "evidence_level": "system_of_record",
+    }
     with pytest.raises(sqlalchemy.exc.IntegrityError), write_transaction(engine) as transaction:
         transaction.execute(insert(tables.trusted_issuers).values(issuer))
 

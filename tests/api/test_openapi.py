@@ -116,8 +116,14 @@ def test_what_takes_a_token_says_so_and_names_its_scope(contract):
         "createScore": ["lender"],
         "readScore": ["lender"],
         "listAuditEntries": ["compliance"],
+        "readScoreStatus": [],
+        "changeScoreStatus": ["operator"],
+        "readCredentialStatus": [],
+        "changeCredentialStatus": ["operator"],
         "listIssuers": [],
         "trustIssuer": ["operator"],
+        "distrustIssuer": ["operator"],
+        "importIssuerList": ["operator"],
         "readMetrics": ["metrics"],
     }
     for label, operation in _operations(contract):

@@ -395,9 +395,7 @@ def test_two_credentials_of_one_kind_that_the_model_reads_once_are_refused_by_na
 def test_a_credential_of_another_type_than_its_issuer_is_trusted_for_is_refused(shared, holder):
     issuer = SigningKey.generate()
     tenant_id = shared.service.tenants.load_or_append_tenant("lender", shared.clock())
-    shared.service.tenants.append_trusted_issuer(
-        tenant_id, TrustedIssuer(did=issuer.did, vct="urn:credence:airtime:1", valid_from_ms=0)
-    )
+    shared.trust(tenant_id, TrustedIssuer(did=issuer.did, vct="urn:credence:airtime:1", valid_from_ms=0))
     request = shared.ask()
     refused = shared.submit(request, shared.vp_token(request, holder, shared.credential(holder, key=issuer)))
     assert refused.json()["code"] == "issuer_not_trusted"

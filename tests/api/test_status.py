@@ -27,7 +27,7 @@ def engine(database):
 
 
 def test_no_index_is_allotted_twice_by_threads_or_processes(engine):
-    stores = [StatusStore(engine=engine) for _ in range(4)]  # each process has one of its own
+    stores = [StatusStore(engine=engine, issuer="did:example:us") for _ in range(4)]  # each process has one of its own
     with ThreadPoolExecutor(8) as threads:
         allotted = list(threads.map(lambda number: stores[number % 4].allot("a", 0), range(600)))
     assert len(set(allotted)) == 600
@@ -35,14 +35,14 @@ def test_no_index_is_allotted_twice_by_threads_or_processes(engine):
 
 
 def test_indices_tell_nothing_of_their_order(engine):
-    store = StatusStore(engine=engine)
+    store = StatusStore(engine=engine, issuer="did:example:us")
     indices = [store.allot("a", 0).index for _ in range(100)]
     assert indices != sorted(indices)
     assert max(indices) > CAPACITY // 2
 
 
 def test_tenants_have_lists_of_their_own(engine):
-    store = StatusStore(engine=engine)
+    store = StatusStore(engine=engine, issuer="did:example:us")
     lists = {tenant: {store.allot(tenant, 0).list_id for _ in range(70)} for tenant in ("a", "b")}
     assert len(lists["a"]) == len(lists["b"]) == 1
     assert lists["a"] != lists["b"]
@@ -51,7 +51,7 @@ def test_tenants_have_lists_of_their_own(engine):
 def test_a_list_is_closed_before_it_is_full_and_its_indices_are_all_different(engine, monkeypatch):
     monkeypatch.setattr(status_module, "CAPACITY", 128)
     monkeypatch.setattr(status_module, "MAX_ALLOTTED", 64)
-    store = StatusStore(engine=engine)
+    store = StatusStore(engine=engine, issuer="did:example:us")
     allotted = {store.allot("a", 0) for _ in range(300)}
     assert len(allotted) == 300
     assert len({each.list_id for each in allotted}) >= 3
@@ -69,8 +69,10 @@ def test_two_processes_that_draw_the_same_indices_do_not_share_them(engine):
         numbers = iter(range(10_000))
         return lambda _limit: next(numbers)
 
-    stores = [StatusStore(engine=engine, random_below=counting()) for _ in range(2)]
-    StatusStore(engine=engine).allot("a", 0)  # the list is there: only its indices are fought for
+    stores = [StatusStore(engine=engine, issuer="did:example:us", random_below=counting()) for _ in range(2)]
+    StatusStore(engine=engine, issuer="did:example:us").allot(
+        "a", 0
+    )  # the list is there: only its indices are fought for
     with ThreadPoolExecutor(2) as threads:
         first, second = threads.map(lambda store: {store.allot("a", 0) for _ in range(100)}, stores)
     assert len({each.list_id for each in first | second}) == 1

@@ -34,9 +34,16 @@ OPERATIONS = {
     "readInclusionProof": PUBLIC,
     "listModels": PUBLIC,
     "readModel": PUBLIC,
+    "readScoreStatus": None,
+    "changeScoreStatus": "operator",
+    "readCredentialStatus": None,
+    "changeCredentialStatus": "operator",
     "listIssuers": None,
     "trustIssuer": "operator",
+    "distrustIssuer": "operator",
+    "importIssuerList": "operator",
     "readStatusList": PUBLIC,
+    "readBitstringStatusList": PUBLIC,
     "readKeys": PUBLIC,
     "readHealth": PUBLIC,
     "readReadiness": PUBLIC,
@@ -71,13 +78,14 @@ def protected_operations(app):
         needed = OPERATIONS[route.operation_id]
         if needed not in (PUBLIC, HOLDER):
             (method,) = route.methods
-            for name, value in {"request_id": "req_" + NOWHERE, "score_id": "sco_" + NOWHERE}.items():
+            ids = {"request_id": "req_", "score_id": "sco_", "credential_id": "crd_"}
+            for name, value in {name: prefix + NOWHERE for name, prefix in ids.items()}.items():
                 path = path.replace(f"{{{name}}}", value)
             yield method, path, needed
 
 
 def call(shared, method, path, headers):
-    return shared.http.request(method, path, headers=headers, **({"json": {}} if method == "POST" else {}))
+    return shared.http.request(method, path, headers=headers, **({} if method == "GET" else {"json": {}}))
 
 
 def test_every_operation_is_listed_here(shared):
@@ -88,7 +96,7 @@ def test_every_operation_is_listed_here(shared):
 
 def test_every_operation_that_takes_a_token_refuses_to_work_without(shared):
     operations = list(protected_operations(shared.http.app))
-    assert len(operations) == 8
+    assert len(operations) == sum(needed is not PUBLIC for needed in OPERATIONS.values())
     for method, path, _ in operations:
         for headers in ({}, {"Authorization": "Bearer"}, {"Authorization": "Basic YTpi"}, {"Authorization": "x"}):
             refused = call(shared, method, path, headers)
@@ -125,10 +133,16 @@ def test_another_tenants_resources_look_as_if_they_were_not_there(shared):
     real_and_made_up = [
         (f"/v1/presentation-requests/{request['id']}", f"/v1/presentation-requests/req_{NOWHERE}"),
         (f"/v1/scores/{score['id']}", f"/v1/scores/sco_{NOWHERE}"),
+        (f"/v1/scores/{score['id']}/status", f"/v1/scores/sco_{NOWHERE}/status"),
     ]
     for real, made_up in real_and_made_up:
         assert as_b("GET", real) == as_b("GET", made_up)
         assert as_b("GET", real)[0] == 404
+
+    change = {"status": "revoked", "reason": "issued_in_error"}
+    for score_id in (score["id"], "sco_" + NOWHERE):
+        assert as_b("PUT", f"/v1/scores/{score_id}/status", json=change)[0] == 404
+    assert shared.http.get(f"/v1/scores/{score['id']}/status", headers=shared.token("a")).json()["status"] == "valid"
 
     # To answer it again, with the very presentation or another, is to ask for what is not there.
     for presented in (vp_token, {"history": ["x~"]}):
@@ -193,7 +207,7 @@ def test_an_issuer_is_trusted_from_the_first_time_on(harness):
 @pytest.mark.parametrize(
     ("change", "status"),
     [
-        ({"did": "did:web:example.com"}, 422),
+        ({"did": "did:pkh:eip155:1:0xab16a96d359ec26a11e2c2b3d8f8b8942d5bfcdb"}, 422),
         ({"did": "did:key:zzzz"}, 422),
         ({"vct": "urn:credence:unheard-of:1"}, 422),
         ({"vct": "urn:other:airtime:1"}, 422),

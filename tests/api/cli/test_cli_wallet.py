@@ -12,7 +12,7 @@ import pytest
 
 from api.cli.lender import ApiClient
 from api.cli.local_service import free_port, running_service
-from api.cli.tenants import open_tenants
+from api.cli.tenants import open_stores
 from api.clock import now_ms
 from api.settings import load_settings
 from identity.credential_types.types import load_credential_types
@@ -70,10 +70,13 @@ def lender(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Le
     # A chain that nobody answers for: scores are issued all the same.
     environment["CREDENCE_RPC_URL"] = "http://127.0.0.1:9"
     settings = load_settings(environment)
-    bank, tenants = SigningKey.generate(), open_tenants(settings)
-    tenant_id = tenants.load_or_append_tenant("t", now_ms())
-    client = tenants.append_client(tenant_id=tenant_id, name="l", scopes=frozenset({"lender"}), now_ms=now_ms())
-    tenants.append_trusted_issuer(tenant_id, TrustedIssuer(did=bank.did, vct=VCT, valid_from_ms=0))
+    bank = SigningKey.generate()
+    with open_stores(settings) as stores:
+        tenant_id = stores.tenants.load_or_append_tenant("t", now_ms())
+        client = stores.tenants.append_client(
+            tenant_id=tenant_id, name="l", scopes=frozenset({"lender"}), now_ms=now_ms()
+        )
+        stores.trust.append_trusted(tenant_id, TrustedIssuer(did=bank.did, vct=VCT, valid_from_ms=0), now_ms())
     with running_service(settings, environment, log=var / "log"):
         api = ApiClient(settings.base_url, client_id=client.client_id, client_secret=client.client_secret)
         yield Lender(client=api, bank=bank)
