@@ -19,6 +19,7 @@ from api.http.openapi import install_routes
 from api.http.service import Service
 from api.keystore import Keyring, load_or_create_keyring
 from api.receipts import Receipts
+from api.request_signers import load_request_signers
 from api.score_document import Trust, TrustedAnchor, TrustedScoreIssuer
 from api.settings import Settings
 from api.store.anchors import AnchorStore, Target
@@ -46,7 +47,6 @@ from identity.credential_types.types import load_credential_types
 from identity.did_resolver import DidResolver
 from identity.fetch import GuardedFetcher
 from identity.linked_data.workers import LinkedDataWorkers
-from identity.openid4vp import client_id_of
 from identity.status_list import StatusChecker
 from identity.verifier import Verifier
 from scoring.artifact import load_artifact
@@ -76,9 +76,9 @@ def create_app(settings: Settings, clock: Callable[[], int] = now_ms) -> FastAPI
         master_keys=[key.secret for key in keyring.all("encrypt")],
         mac_key=keyring.active("mac").secret,
     )
-    request_key = keyring.active("request").signing_key
+    request_signers = load_request_signers(settings, keyring, clock())
     tenants = TenantStore(engine=engine, subjects=subjects)
-    requests_store = RequestStore(engine=engine, audience=client_id_of(request_key), base_url=settings.base_url)
+    requests_store = RequestStore(engine=engine, audience=request_signers[0].client_id, base_url=settings.base_url)
     log_store = LogStore(
         engine=engine, signer=LogSigner(name=settings.log_origin, private_key=keyring.active("log").secret)
     )
@@ -130,12 +130,13 @@ def create_app(settings: Settings, clock: Callable[[], int] = now_ms) -> FastAPI
         rooms=rooms,
         clock=clock,
         base_url=settings.base_url,
-        audience=client_id_of(request_key),
         log_origin=settings.log_origin,
         token_key=keyring.active("token").secret,
         password_limiter=CapacityLimiter(_PASSWORDS_AT_ONCE),
         mac_key=keyring.active("mac").secret,
-        request_key=request_key,
+        request_signers=request_signers,
+        response_keys=tuple(key.secret for key in reversed(keyring.all("response"))),
+        allow_http_origins=settings.allow_http_origins,
         seal_key=keyring.active("seal").signing_key,
         tenants=tenants,
         requests=requests_store,

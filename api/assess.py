@@ -10,7 +10,7 @@ from api.receipts import Receipts
 from api.score_document import score_members
 from api.store.consents import ConsentStore, ConsentWithdrawn
 from api.store.idempotency import Idempotency
-from api.store.requests import RequestStore, StoredRequest, fingerprint_presentation
+from api.store.requests import Refusal, RequestStore, StoredRequest, fingerprint_presentation
 from api.store.sequencer import AlreadyAnswered, AppendRefusal, AppendScore, Sequencer
 from api.store.status import StatusStore
 from api.store.subjects import NO_SUBJECT, Subject, SubjectStore
@@ -73,7 +73,7 @@ def assess(
 
     subject: Subject | None = None
     try:
-        trusted = rooms.trust.load_trusted(asked.tenant_id)
+        trusted = rooms.trust.load_trusted(asked.tenant_id).narrowed_to(asked.request.accepted_issuers)
         presentation = rooms.verifier.verify(vp_token, asked.request, trusted, now_ms)
         subject = rooms.subjects.load_subject(
             tenant_id=asked.tenant_id, holder_thumbprint=presentation.holder.thumbprint
@@ -84,7 +84,7 @@ def assess(
     except (IdentityError, ScoringError, ConsentWithdrawn) as refused:
         # What time alone may heal, such as a status list that cannot be read, is no refusal of the presentation.
         if not (isinstance(refused, IdentityError) and refused.retriable):
-            record_refusal(rooms, asked, refused.code, now_ms, subject=subject)
+            record_refusal(rooms, asked, refusal_of(refused, now_ms), now_ms, subject=subject)
         raise
     score = rooms.artifact.scorecard.score(features)
 
@@ -157,13 +157,23 @@ def assess(
             )
         )
     except ConsentWithdrawn as refused:  # while this was being scored
-        record_refusal(rooms, asked, refused.code, now_ms, subject=subject)
+        record_refusal(rooms, asked, refusal_of(refused, now_ms), now_ms, subject=subject)
         raise
     return outcome.score_id if isinstance(outcome, AlreadyAnswered) else score_id
 
 
+def refusal_of(refused: IdentityError | ScoringError | ConsentWithdrawn, now_ms: int) -> Refusal:
+    """What a refusal tells the lender; a claim that the model cannot read was verified before."""
+    if isinstance(refused, IdentityError):
+        return Refusal(
+            code=refused.code, detail=str(refused), step=refused.step, query_id=refused.query_id, at_ms=now_ms
+        )
+    step = "consent" if isinstance(refused, ConsentWithdrawn) else "scoring"
+    return Refusal(code=refused.code, detail=str(refused), step=step, at_ms=now_ms)
+
+
 def record_refusal(
-    rooms: Rooms, asked: StoredRequest, code: str, now_ms: int, *, subject: Subject | None = None
+    rooms: Rooms, asked: StoredRequest, refusal: Refusal, now_ms: int, *, subject: Subject | None = None
 ) -> None:
     """Append why a presentation of a live request was refused, or that the wallet declined.
 
@@ -174,7 +184,7 @@ def record_refusal(
             tenant_id=asked.tenant_id,
             request_id=asked.request.id,
             at_ms=now_ms,
-            code=code,
+            refusal=refusal,
             subject_id=None if subject is None else subject.id,
             key=rooms.subjects.load_key(asked.tenant_id, NO_SUBJECT) if subject is None else subject.key,
         )

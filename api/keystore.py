@@ -23,7 +23,7 @@ from identity.errors import IdentityError
 from identity.keys import Algorithm, SigningKey
 
 SECRET_BYTES = 32
-Purpose = Literal["attest", "request", "seal", "receipt", "log", "anchor", "encrypt", "mac", "token"]
+Purpose = Literal["attest", "request", "response", "seal", "receipt", "log", "anchor", "encrypt", "mac", "token"]
 
 #: The JOSE algorithm of each purpose that has one; every other key is 32 bytes, and its user makes a key of them.
 _ALGORITHMS: dict[Purpose, Algorithm] = {
@@ -83,7 +83,7 @@ def load_or_create_keyring(folder: Path, now_ms: int) -> Keyring:
     """Load the keys in ``folder``, first making one for each purpose that has none; raises `KeystoreError`."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     sync_folder(folder.parent)  # or the folder could go with the power, and the keys of acknowledged scores with it
-    with _locked(folder):
+    with locked(folder):
         keys = load_keyring(folder).keys
         for purpose in get_args(Purpose):
             if not any(key.purpose == purpose and key.retired_at_size is None for key in keys):
@@ -92,7 +92,7 @@ def load_or_create_keyring(folder: Path, now_ms: int) -> Keyring:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """Keep other processes out, or two that start at once would each make keys that the other does not know."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:

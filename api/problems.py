@@ -68,6 +68,24 @@ class BodyTooLarge(AccessError):
         super().__init__("The body is larger than 64 KiB.")
 
 
+class RedirectUriNotAllowed(AccessError):
+    """The lender's redirect_uri is none that an applicant may be sent to."""
+
+    code = "redirect_uri_not_allowed"
+
+    def __init__(self) -> None:
+        super().__init__("The redirect_uri must be an https URL, without userinfo and without a fragment.")
+
+
+class LinkTooLong(AccessError):
+    """The request link is longer than a QR code holds."""
+
+    code = "link_too_long"
+
+    def __init__(self) -> None:
+        super().__init__("The request link is longer than a QR code holds: use a client_id_prefix that signs.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Problem:
     """A problem document before it is written."""
@@ -82,6 +100,7 @@ class Problem:
 _BAD_REQUEST: Sequence[type[Exception]] = (
     identity.BadBase64, identity.BadJson, identity.JsonDuplicateKey, identity.JsonNumber, identity.JsonDepth,
     identity.BadJws, identity.ResponseInvalid, identity.VpTokenInvalid, identity.EncryptedResponseNotAsked,
+    identity.ResponseNotEncrypted, identity.BadJwe,
 )  # fmt: skip
 
 #: Of a wallet that wants a credential: the protocol's own form of them is in api/http/issuance.py.
@@ -136,9 +155,11 @@ _REFUSED: Sequence[type[Exception]] = (
     identity.IssuerListSignerMismatch, trust.IssuerListNotPinned, identity.ClaimsDoNotFit,
     identity.UnknownCredentialType, identity.PresentationFormatMismatch, identity.UnknownQueryId,
     identity.CredentialMissing, identity.TooManyPresentations, identity.CredentialRepeated, identity.VctNotAsked,
-    identity.ClaimMissing,
+    identity.ClaimMissing, identity.CredentialSetIncomplete, identity.JweNotAllowed, identity.JweKeyMismatch,
+    identity.NotDecrypted,
     identity.ArrayNotWhole, identity.HolderMismatch, identity.CredentialRevoked, identity.CredentialSuspended,
-    identity.DcqlInvalid, identity.DcqlNotSupported, scoring.ValueInvalid, scoring.SeveralCredentials,
+    RedirectUriNotAllowed, LinkTooLong, identity.DcqlInvalid, identity.DcqlNotSupported,
+    scoring.ValueInvalid, scoring.SeveralCredentials,
     nonces.NonceInvalid, identity.HolderProofStale,
     # Linked data.
     identity.ContextNotAllowed, identity.KeywordNotAllowed, identity.UndefinedTerm, identity.RelativeIri,
@@ -165,7 +186,8 @@ _UNAVAILABLE: Sequence[type[Exception]] = (
 #: Never the answer to a request: met when issuing, training, starting or anchoring, or a fault of our own.
 _INTERNAL: Sequence[type[Exception]] = (
     identity.BadConsentReceipt, identity.ReceiptKeyNotTrusted, identity.CannotIssue, identity.CredentialOfferInvalid,
-    identity.IssuerMetadataInvalid, identity.RequestObjectInvalid, identity.CannotPresent, scoring.ExpressionInvalid,
+    identity.IssuerMetadataInvalid, identity.RequestObjectInvalid, identity.CannotPresent, identity.BadCertificate,
+    identity.CertificateNotValid, identity.CertificateKeyMismatch, scoring.ExpressionInvalid,
     scoring.ColumnMissing, scoring.InputProtected, scoring.InputUnsourced, scoring.ReasonUnknown,
     scoring.SchemaInvalid, scoring.CardInvalid, scoring.ScorecardInvalid, scoring.ArtifactUnwritten,
     scoring.ArtifactExists, scoring.ArtifactIncomplete, scoring.ArtifactUnknownFile, scoring.ArtifactAltered,

@@ -50,6 +50,9 @@ class Settings:
     anchor_poll_ms: int = field(default=1_000, metadata={"help": "time between two looks at the chain"})
     anchor_resend_after_ms: int = field(default=30_000, metadata={"help": "wait before a higher fee is offered"})
     checkpoint_interval_ms: int = field(default=1_000, metadata={"help": "time between two checkpoints of the log"})
+    request_certificate: Path = field(
+        default=Path(), metadata={"help": "PEM chain whose leaf is for the active request key; else self-signed"}
+    )
     score_valid_days: int = field(default=30, metadata={"help": "days that a score may be relied on"})
     retention_days: int = field(
         default=760, metadata={"help": "days that a lender keeps scores, where the tenant does not say"}

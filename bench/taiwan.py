@@ -191,6 +191,7 @@ def score_over_http(
             query=parse_dcql_query(query),
             purpose=None,
             expires_at_ms=None,
+            encryption=None,
         )
         vp_token = present(request=request, credentials=[credential], key=holder, now_ms=now_ms())
         answer: dict[str, Any] = lender.post(

@@ -15,6 +15,7 @@ from identity.encoding import JsonValue
 from identity.errors import (
     ClaimMissing,
     CredentialMissing,
+    CredentialSetIncomplete,
     DcqlInvalid,
     DcqlNotSupported,
     TooManyPresentations,
@@ -147,7 +148,9 @@ def parse_dcql_query(value: JsonValue) -> DcqlQuery:
 def verify_answered_ids(query: DcqlQuery, presented: Mapping[str, int]) -> None:
     """Raises unless `presented` (presentations by query id) answers the whole query; looks at no presentation.
 
-    Raises UnknownQueryId, TooManyPresentations or CredentialMissing (OpenID4VP 1.0, sections 6.4.2 and 8.1).
+    A set of credentials that is optional is answered whole or not at all: a credential that belongs to no option of
+    which every other is there was not asked for. Raises UnknownQueryId, TooManyPresentations, CredentialMissing or
+    CredentialSetIncomplete (OpenID4VP 1.0, sections 6.4.2 and 8.1).
     """
     if not presented:
         raise CredentialMissing
@@ -162,6 +165,11 @@ def verify_answered_ids(query: DcqlQuery, presented: Mapping[str, int]) -> None:
     for options in query.required_options:
         if not any(all(id in presented for id in option) for option in options):
             raise CredentialMissing
+    if query.credential_sets is not None:
+        every = [option for wanted in query.credential_sets for option in wanted.options]
+        answered = {id for option in every if all(each in presented for each in option) for id in option}
+        if not presented.keys() <= answered:
+            raise CredentialSetIncomplete
 
 
 def select_claims(

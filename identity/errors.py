@@ -2,8 +2,10 @@
 
 from typing import ClassVar, Literal
 
-Step = Literal["request", "query", "binding", "type", "issuer", "proof", "repetition", "holder", "claims", "status"]
-"""A step of the verification of a presentation, in the order of `identity.verifier.Verifier.verify`."""
+Step = Literal[
+    "response", "request", "query", "binding", "type", "issuer", "proof", "repetition", "holder", "claims", "status"
+]
+"""A step of the verification of a presentation, in order: the wallet's response as such, then `Verifier.verify`."""
 
 
 class IdentityError(Exception):
@@ -120,6 +122,44 @@ class BadSignatureEncoding(IdentityError):
 class BadSignature(IdentityError):
     code = "bad_signature"
     message = "The signature does not verify."
+
+
+class BadJwe(IdentityError):
+    code = "bad_jwe"
+    message = "Not a JWE in compact serialization."
+
+
+class JweNotAllowed(IdentityError):
+    code = "jwe_not_allowed"
+    message = "The JWE uses an algorithm, a key or a header parameter that is not allowed."
+
+
+class JweKeyMismatch(IdentityError):
+    code = "jwe_key_mismatch"
+    message = "The JWE is not encrypted to the key of the request."
+
+
+class NotDecrypted(IdentityError):
+    code = "not_decrypted"
+    message = "The JWE does not decrypt."
+
+
+# Certificates
+
+
+class BadCertificate(IdentityError):
+    code = "bad_certificate"
+    message = "The certificate is malformed, or for a key of an unsupported kind."
+
+
+class CertificateNotValid(IdentityError):
+    code = "certificate_not_valid"
+    message = "The certificate is not valid at this time."
+
+
+class CertificateKeyMismatch(IdentityError):
+    code = "certificate_key_mismatch"
+    message = "The certificate is for another key."
 
 
 # DIDs
@@ -632,6 +672,11 @@ class CredentialMissing(IdentityError):
     message = "The vp_token lacks a credential that was asked for."
 
 
+class CredentialSetIncomplete(IdentityError):
+    code = "credential_set_incomplete"
+    message = "The vp_token has part of an optional set of credentials, which is answered whole or not at all."
+
+
 class TooManyPresentations(IdentityError):
     code = "too_many_presentations"
     message = "The vp_token has several presentations where one was asked for."
@@ -693,6 +738,11 @@ class ResponseInvalid(IdentityError):
 class EncryptedResponseNotAsked(IdentityError):
     code = "encrypted_response_not_asked"
     message = "The response is encrypted, which was not asked for."
+
+
+class ResponseNotEncrypted(IdentityError):
+    code = "response_not_encrypted"
+    message = "The response is not encrypted, which was asked for."
 
 
 class CannotPresent(IdentityError):

@@ -12,7 +12,7 @@ from identity.errors import CannotPresent, ClaimMissing, VctNotAsked
 from identity.jws import parse_jws, sign_jws
 from identity.jwt import time_claim_ms
 from identity.keys import PublicKey, SigningKey, parse_public_jwk
-from identity.openid4vp import RequestObject
+from identity.openid4vp import MAX_PRESENTATIONS, RequestObject
 from identity.sd_jwt import KEY_BINDING_TYP, issuer_jwt_of, select_disclosures
 
 
@@ -33,7 +33,7 @@ def present(
 
     Those that are bound to another key than `key` or have expired stay out. Of several ways to answer it takes the
     first that it can (OpenID4VP 1.0, section 6.4); what is optional it leaves out. One credential answers at most one
-    query. Raises CannotPresent when the wallet holds too little.
+    query, and a query that takes several gets the newest 16. Raises CannotPresent when the wallet holds too little.
     """
     held = [
         one
@@ -99,7 +99,7 @@ def _choose(queries: Sequence[CredentialQuery], held: Sequence[_Held]) -> dict[s
         answers = [(one, names) for one, names in answering[query.id] if one in unused]
         if not answers:
             return None
-        taken = answers if query.multiple else answers[:1]
+        taken = answers[:MAX_PRESENTATIONS] if query.multiple else answers[:1]
         for one, _ in taken:
             unused.remove(one)
         chosen[query.id] = [select_disclosures(one.sd_jwt, names) for one, names in taken]

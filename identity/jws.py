@@ -39,6 +39,7 @@ class ParsedJws:
     signing_input: bytes
     signature: bytes
     jwk: JsonObject | None = None
+    x5c: JsonValue = None
 
     @property
     def header(self) -> JsonObject:
@@ -55,12 +56,18 @@ def sign_jws(header: Mapping[str, JsonValue], payload: bytes, key: SigningKey) -
 
 
 def parse_jws(
-    compact: str, *, max_chars: int = MAX_JWS_CHARS, brings_key: bool = False, cty: str | None = None
+    compact: str,
+    *,
+    max_chars: int = MAX_JWS_CHARS,
+    brings_key: bool = False,
+    brings_certificate: bool = False,
+    cty: str | None = None,
 ) -> ParsedJws:
     """Take a compact JWS apart without verifying it.
 
     With `cty` the header may say that its content is of that type, and of no other.
-    `brings_key` lets `jwk` through, for proofs of possession, where the key is what is being proven and not trusted.
+    `brings_key` lets `jwk` through, for proofs of possession, where the key is what is being proven and not trusted;
+    `brings_certificate` lets `x5c` through, for request objects whose client identifier is a certificate's hash.
     Raises TooLarge, BadJws, BadBase64, the JSON errors, AlgNotAllowed, UnsupportedCrit (`crit`, `b64`),
     KeySourceNotAllowed (`jku`, `jwk`, `x5u`, `x5c`, thumbprints), BadKid, HeaderNotAllowed for any other parameter.
     """
@@ -78,6 +85,7 @@ def parse_jws(
     if not isinstance(alg, str) or alg not in ALGORITHMS:
         raise AlgNotAllowed
     jwk = header.pop("jwk", None) if brings_key else None
+    x5c = header.pop("x5c", None) if brings_certificate else None
     if not _ALLOWED_HEADERS.issuperset(header):
         if "crit" in header or "b64" in header:
             raise UnsupportedCrit
@@ -98,6 +106,7 @@ def parse_jws(
         signing_input=compact[: len(parts[0]) + 1 + len(parts[1])].encode("ascii"),
         signature=decode_base64url(parts[2]),
         jwk=jwk,
+        x5c=x5c,
     )
 
 

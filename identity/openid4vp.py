@@ -1,15 +1,18 @@
-"""OpenID4VP 1.0 on the wire: the signed request object, the link to it, and the wallet's direct_post answer."""
+"""OpenID4VP 1.0 on the wire: the request, signed or by value, the link to it, and the answer by direct_post."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import cast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, cast
 from urllib.parse import urlencode
 
+from identity.certificate import CertificateChain, parse_x5c_leaf
 from identity.dcql import DcqlQuery, parse_dcql_query
 from identity.did import resolve_verification_key
-from identity.encoding import JsonValue, encode_json, parse_json, parse_json_object
+from identity.encoding import JsonObject, JsonValue, encode_json, parse_json, parse_json_object
 from identity.errors import (
+    BadKey,
+    CertificateKeyMismatch,
     ClientIdMismatch,
     EncryptedResponseNotAsked,
     IssuerKeyMismatch,
@@ -17,20 +20,33 @@ from identity.errors import (
     RequestExpired,
     RequestObjectInvalid,
     ResponseInvalid,
+    ResponseNotEncrypted,
     VpTokenInvalid,
 )
-from identity.jws import parse_jws, sign_jws, verify_jws
-from identity.keys import SigningKey
-from identity.presentation import Presentation, PresentationRequest
+from identity.jwe import ENCRYPTIONS, DecryptionKey, Encryption, EncryptionKey, decrypt, parse_encryption_jwk
+from identity.jws import ParsedJws, parse_jws, sign_jws, verify_jws
+from identity.keys import PublicKey, SigningKey
+from identity.presentation import Presentation, PresentationRequest, ResponseMode
 
 REQUEST_OBJECT_TYP = "oauth-authz-req+jwt"
 SELF_ISSUED_AUDIENCE = "https://self-issued.me/v2"
-CLIENT_ID_PREFIX = "decentralized_identifier:"
 
-# Fully specified names (appendix B.3, RFC 9864): "EdDSA" would not say with which curve.
-_ALGORITHMS = ("ES256", "Ed25519")
+ClientIdPrefix = Literal["decentralized_identifier", "x509_hash", "redirect_uri"]
+"""How a client identifier says who asks (section 5.9.3): by a DID, by the hash of a certificate, or not at all."""
+
+# Fully specified names (appendix B.3, RFC 9864): "EdDSA" would not say with which curve. VC-JWTs still say it.
+_ALGORITHMS: list[JsonValue] = ["ES256", "Ed25519"]
+_VP_FORMATS: JsonObject = {
+    "dc+sd-jwt": {"sd-jwt_alg_values": _ALGORITHMS, "kb-jwt_alg_values": _ALGORITHMS},
+    "jwt_vc_json": {"alg_values": [*_ALGORITHMS, "EdDSA"]},
+    "ldp_vc": {
+        "proof_type_values": ["DataIntegrityProof", "Ed25519Signature2018", "Ed25519Signature2020"],
+        "cryptosuite_values": ["eddsa-jcs-2022", "ecdsa-jcs-2019", "eddsa-rdfc-2022", "ecdsa-rdfc-2019"],
+    },
+}
+_RESPONSE_MODES: tuple[ResponseMode, ...] = ("direct_post", "direct_post.jwt")
 _MAX_CREDENTIALS = 16
-_MAX_PRESENTATIONS = 16
+MAX_PRESENTATIONS = 16
 _MAX_STATE = 256
 _MAX_INTEGER = 2**53 - 1
 _MAX_DESCRIPTION = 512
@@ -41,8 +57,28 @@ _ERROR_DESCRIPTION = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]*")
 
 
 @dataclass(frozen=True, kw_only=True)
+class RequestSigner:
+    """Who signs request objects under one client identifier; `header` lets a wallet find the key."""
+
+    client_id: str
+    key: SigningKey = field(repr=False)
+    header: JsonObject
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseEncryption:
+    """To which key of the verifier the wallet encrypts its answer, and how."""
+
+    key: EncryptionKey
+    encryption: Encryption
+
+
+@dataclass(frozen=True, kw_only=True)
 class RequestObject:
-    """A verifier's request as its wallet reads it, after the signature was checked."""
+    """A verifier's request as its wallet reads it, after the signature was checked where its client signs.
+
+    `encryption` is None where the answer goes in the clear (`direct_post`).
+    """
 
     client_id: str
     response_uri: str
@@ -51,6 +87,7 @@ class RequestObject:
     query: DcqlQuery
     purpose: str | None
     expires_at_ms: int | None
+    encryption: ResponseEncryption | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,68 +109,102 @@ class AuthorizationErrorResponse:
 
 def client_id_of(key: SigningKey) -> str:
     """The client identifier of a verifier that signs with `key` (prefix `decentralized_identifier:`, section 5.9.3)."""
-    return CLIENT_ID_PREFIX + key.did
+    return "decentralized_identifier:" + key.did
 
 
-def build_request_object(request: PresentationRequest, key: SigningKey, now_ms: int) -> str:
+def did_signer(key: SigningKey) -> RequestSigner:
+    """The signer that a wallet finds by the DID of `key`."""
+    return RequestSigner(client_id=client_id_of(key), key=key, header={"kid": key.kid})
+
+
+def certificate_signer(key: SigningKey, chain: CertificateChain) -> RequestSigner:
+    """The signer that a wallet finds by the hash of the leaf of `chain`; raises CertificateKeyMismatch."""
+    if chain.leaf.key != key.public:
+        raise CertificateKeyMismatch
+    return RequestSigner(client_id="x509_hash:" + chain.leaf.hash, key=key, header={"x5c": chain.x5c})
+
+
+def build_request_object(
+    request: PresentationRequest,
+    signer: RequestSigner,
+    now_ms: int,
+    *,
+    encryption_key: EncryptionKey | None = None,
+    wallet_nonce: str | None = None,
+) -> str:
     """The signed request object of `request` (a compact JWS, RFC 9101), as served at its request_uri.
 
-    `purpose` is a parameter of ours: a wallet that knows it can tell the applicant why. Raises ClientIdMismatch when
-    `key` is not the one the request names as its audience, RequestExpired when it is too late to ask.
+    `encryption_key` is the request's, where its answer is to be encrypted. `wallet_nonce` is what a wallet gave that
+    fetches by POST (section 5.10), so that it knows the object for fresh. Raises ClientIdMismatch when `signer` is not
+    the one that the request names as its audience, RequestExpired when it is too late to ask.
     """
-    if request.audience != client_id_of(key):
+    if request.audience != signer.client_id:
         raise ClientIdMismatch
     request.verify_live(now_ms)
-    payload: dict[str, JsonValue] = {
+    payload = {
         "aud": SELF_ISSUED_AUDIENCE,
-        "client_id": request.audience,
-        "client_metadata": {
-            "vp_formats_supported": {
-                "dc+sd-jwt": {"sd-jwt_alg_values": list(_ALGORITHMS), "kb-jwt_alg_values": list(_ALGORITHMS)}
-            }
-        },
-        "dcql_query": request.query.to_json(),
+        **_request_parameters(request, encryption_key),
         "exp": request.expires_at_ms // 1000,
         "iat": now_ms // 1000,
+    }
+    if wallet_nonce is not None:
+        payload["wallet_nonce"] = wallet_nonce
+    return sign_jws({**signer.header, "typ": REQUEST_OBJECT_TYP}, encode_json(payload), signer.key)
+
+
+def request_link(client_id: str, request_uri: str, *, by_post: bool = False) -> str:
+    """The link that opens a wallet, or stands in a QR code (sections 5.4 and 9)."""
+    method = {"request_uri_method": "post"} if by_post else {}
+    return "openid4vp://?" + urlencode({"client_id": client_id, "request_uri": request_uri, **method})
+
+
+def unsigned_request_link(request: PresentationRequest, encryption_key: EncryptionKey | None = None) -> str:
+    """The link that holds the whole request by value, as the prefix `redirect_uri:` has it: nobody signs it.
+
+    All that binds the answer is where it goes to: raises ClientIdMismatch unless the client identifier is the
+    response_uri (section 5.9.3).
+    """
+    if request.audience != "redirect_uri:" + request.response_uri:
+        raise ClientIdMismatch
+    parameters = _request_parameters(request, encryption_key)
+    return "openid4vp://?" + urlencode(
+        {name: value if isinstance(value, str) else encode_json(value) for name, value in parameters.items()}
+    )
+
+
+def _request_parameters(request: PresentationRequest, encryption_key: EncryptionKey | None) -> JsonObject:
+    """What is asked, signed or not. `purpose` is a parameter of ours: a wallet that knows it can tell the applicant."""
+    metadata: JsonObject = {"vp_formats_supported": _VP_FORMATS}
+    if request.response_mode == "direct_post.jwt":
+        assert encryption_key is not None
+        metadata["jwks"] = {"keys": [encryption_key.jwk]}
+        metadata["encrypted_response_enc_values_supported"] = list(ENCRYPTIONS)
+    return {
+        "client_id": request.audience,
+        "client_metadata": metadata,
+        "dcql_query": request.query.to_json(),
         "nonce": request.nonce,
         "purpose": request.purpose,
-        "response_mode": "direct_post",
+        "response_mode": request.response_mode,
         "response_type": "vp_token",
         "response_uri": request.response_uri,
         "state": request.state,
     }
-    return sign_jws({"kid": key.kid, "typ": REQUEST_OBJECT_TYP}, encode_json(payload), key)
 
 
-def request_link(client_id: str, request_uri: str) -> str:
-    """The link that opens a wallet, or stands in a QR code (sections 5.4 and 9)."""
-    return "openid4vp://?" + urlencode({"client_id": client_id, "request_uri": request_uri})
+def verify_request_object(
+    compact: str, *, client_id: str, now_ms: int, wallet_nonce: str | None = None
+) -> RequestObject:
+    """Reads a request object as a wallet does, checked against the DID or the hash within the link's `client_id`.
 
-
-def verify_request_object(compact: str, *, client_id: str, now_ms: int) -> RequestObject:
-    """Reads a request object as a wallet does, checked against the DID within the link's `client_id`.
-
-    Raises WrongTyp, BadSignature and their kin, ClientIdMismatch when the object speaks for another client or its key
-    is not the client's, RequestExpired, and RequestObjectInvalid when it names no key or asks for anything
-    but a direct_post of a vp_token.
+    Of a certificate it takes the hash, the key and the dates: the hash names the certificate, whoever else signed it.
+    Raises WrongTyp, BadSignature and their kin, BadCertificate, CertificateNotValid, ClientIdMismatch when the object
+    speaks for another client or its key is not the client's, RequestExpired, and RequestObjectInvalid when it names no
+    key, lacks the `wallet_nonce` that the wallet gave, or asks for anything but a direct_post of a vp_token.
     """
-    if not client_id.startswith(CLIENT_ID_PREFIX):
-        raise ClientIdMismatch
-    parsed = parse_jws(compact)
-    if parsed.kid is None:  # section 5.9.3: the key must be named, even where the DID has one only
-        raise RequestObjectInvalid
-    try:
-        key = resolve_verification_key(did=client_id.removeprefix(CLIENT_ID_PREFIX), kid=parsed.kid)
-    except IssuerKeyMismatch:
-        raise ClientIdMismatch from None
-    payload = parse_json_object(verify_jws(parsed, key, typ=REQUEST_OBJECT_TYP))
-    if payload.get("client_id") != client_id:
-        raise ClientIdMismatch
-    fixed = {"aud": SELF_ISSUED_AUDIENCE, "response_mode": "direct_post", "response_type": "vp_token"}
-    if any(payload.get(name) != value for name, value in fixed.items()):
-        raise RequestObjectInvalid
-    # Section 8.2: a redirect_uri has no place beside direct_post. transaction_data would bind more than we show.
-    if {"redirect_uri", "transaction_data"} & payload.keys():
+    parsed = parse_jws(compact, brings_certificate=client_id.startswith("x509_hash:"))
+    payload = parse_json_object(verify_jws(parsed, _client_key(parsed, client_id, now_ms), typ=REQUEST_OBJECT_TYP))
+    if payload.get("aud") != SELF_ISSUED_AUDIENCE or payload.get("wallet_nonce") != wallet_nonce:
         raise RequestObjectInvalid
     expires_at_s = payload.get("exp")
     if expires_at_s is not None:
@@ -141,6 +212,55 @@ def verify_request_object(compact: str, *, client_id: str, now_ms: int) -> Reque
             raise RequestObjectInvalid
         if now_ms >= (expires_at_s + _CLOCK_SKEW_S) * 1000:
             raise RequestExpired
+    return _read_request(payload, client_id, None if expires_at_s is None else expires_at_s * 1000)
+
+
+def parse_unsigned_request(parameters: Mapping[str, str]) -> RequestObject:
+    """Reads the parameters of a link that holds its request by value, as a wallet does; nothing vouches for them.
+
+    Raises ClientIdMismatch unless the client identifier is the very address that the answer goes to, the JSON errors,
+    and RequestObjectInvalid as `verify_request_object`, also where the link names a signed request besides.
+    """
+    if {"request", "request_uri"} & parameters.keys():
+        raise RequestObjectInvalid
+    payload: JsonObject = dict(parameters)
+    for name in ("dcql_query", "client_metadata"):
+        if name in parameters:
+            payload[name] = parse_json(parameters[name])
+    client_id = parameters.get("client_id", "")
+    if client_id != f"redirect_uri:{parameters.get('response_uri')}":
+        raise ClientIdMismatch
+    return _read_request(payload, client_id, None)
+
+
+def _client_key(parsed: ParsedJws, client_id: str, now_ms: int) -> PublicKey:
+    """The key that a client identifier stands for; under `redirect_uri:` nothing may be signed (section 5.9.3)."""
+    prefix, _, identifier = client_id.partition(":")
+    if prefix == "decentralized_identifier":
+        if parsed.kid is None:  # section 5.9.3: the key must be named, even where the DID has one only
+            raise RequestObjectInvalid
+        try:
+            return resolve_verification_key(did=identifier, kid=parsed.kid)
+        except IssuerKeyMismatch:
+            raise ClientIdMismatch from None
+    if prefix == "x509_hash":
+        leaf = parse_x5c_leaf(parsed.x5c)
+        if leaf.hash != identifier:
+            raise ClientIdMismatch
+        leaf.verify_valid(now_ms)
+        return leaf.key
+    raise ClientIdMismatch
+
+
+def _read_request(payload: JsonObject, client_id: str, expires_at_ms: int | None) -> RequestObject:
+    if payload.get("client_id") != client_id:
+        raise ClientIdMismatch
+    mode = payload.get("response_mode")
+    if payload.get("response_type") != "vp_token" or mode not in _RESPONSE_MODES:
+        raise RequestObjectInvalid
+    # Section 8.2: a redirect_uri has no place beside direct_post. transaction_data would bind more than we show.
+    if {"redirect_uri", "transaction_data"} & payload.keys():
+        raise RequestObjectInvalid
     return RequestObject(
         client_id=client_id,
         response_uri=_required_text(payload, "response_uri"),
@@ -148,32 +268,73 @@ def verify_request_object(compact: str, *, client_id: str, now_ms: int) -> Reque
         state=_optional_text(payload, "state"),
         query=parse_dcql_query(payload.get("dcql_query")),
         purpose=_optional_text(payload, "purpose"),
-        expires_at_ms=None if expires_at_s is None else expires_at_s * 1000,
+        expires_at_ms=expires_at_ms,
+        encryption=_read_encryption(payload.get("client_metadata")) if mode == "direct_post.jwt" else None,
     )
 
 
-def parse_authorization_response(form: Mapping[str, str]) -> AuthorizationResponse | AuthorizationErrorResponse:
+def _read_encryption(metadata: JsonValue) -> ResponseEncryption:
+    """The first key and the first content encryption that both sides know (section 8.3)."""
+    jwks = metadata.get("jwks") if isinstance(metadata, dict) else None
+    keys = jwks.get("keys") if isinstance(jwks, dict) else None
+    if not isinstance(metadata, dict) or not isinstance(keys, list):
+        raise RequestObjectInvalid
+    offered = metadata.get("encrypted_response_enc_values_supported", ["A128GCM"])
+    encryption = next((each for each in ENCRYPTIONS if isinstance(offered, list) and each in offered), None)
+    for jwk in keys:
+        try:
+            key = parse_encryption_jwk(jwk)
+        except BadKey:
+            continue
+        if encryption is not None:
+            return ResponseEncryption(key=key, encryption=encryption)
+    raise RequestObjectInvalid
+
+
+def parse_authorization_response(
+    form: Mapping[str, str], *, response_mode: ResponseMode = "direct_post", keys: Sequence[DecryptionKey] = ()
+) -> AuthorizationResponse | AuthorizationErrorResponse:
     """Reads the fields of a direct_post (section 8.2), of which the caller has refused any that came twice.
 
-    Unknown fields are skipped, as section 8.1 demands. Raises EncryptedResponseNotAsked for a `response` field,
+    Under `direct_post.jwt` the answer, its state within, is encrypted to one of `keys` (section 8.3); a wallet that
+    declines may do so in the clear, for it discloses nothing. Unknown fields are skipped, as section 8.1 demands.
+    Raises EncryptedResponseNotAsked or ResponseNotEncrypted where the other mode was asked, what `decrypt` raises,
     ResponseInvalid when the answer is neither a vp_token nor an error or lacks the state that we always send, and
     VpTokenInvalid.
     """
-    if "response" in form:
-        raise EncryptedResponseNotAsked
-    state = form.get("state", "")
-    if not 1 <= len(state) <= _MAX_STATE or ("vp_token" in form) == ("error" in form):
-        raise ResponseInvalid
+    if response_mode == "direct_post":
+        if "response" in form:
+            raise EncryptedResponseNotAsked
+        members: JsonObject = dict(form)
+        if "vp_token" in form:
+            members["vp_token"] = parse_json(form["vp_token"])
+        return _read_answer(members)
     if "vp_token" in form:
-        return AuthorizationResponse(vp_token=parse_vp_token(parse_json(form["vp_token"])), state=state)
-    description = form.get("error_description")
-    if not _ERROR_CODE.fullmatch(form["error"]):
+        raise ResponseNotEncrypted
+    if "response" not in form:
+        return _read_answer(dict(form))
+    if "error" in form:
         raise ResponseInvalid
-    if description is not None and (
-        len(description) > _MAX_DESCRIPTION or not _ERROR_DESCRIPTION.fullmatch(description)
-    ):
+    return _read_answer(parse_json_object(decrypt(form["response"], keys)))
+
+
+def _read_answer(members: JsonObject) -> AuthorizationResponse | AuthorizationErrorResponse:
+    state = members.get("state")
+    if not isinstance(state, str) or not 1 <= len(state) <= _MAX_STATE:
         raise ResponseInvalid
-    return AuthorizationErrorResponse(error=form["error"], description=description, state=state)
+    if ("vp_token" in members) == ("error" in members):
+        raise ResponseInvalid
+    if "vp_token" in members:
+        return AuthorizationResponse(vp_token=parse_vp_token(members["vp_token"]), state=state)
+    error, description = members["error"], members.get("error_description")
+    if not isinstance(error, str) or not _ERROR_CODE.fullmatch(error):
+        raise ResponseInvalid
+    if description is not None:
+        if not isinstance(description, str) or len(description) > _MAX_DESCRIPTION:
+            raise ResponseInvalid
+        if not _ERROR_DESCRIPTION.fullmatch(description):
+            raise ResponseInvalid
+    return AuthorizationErrorResponse(error=error, description=description, state=state)
 
 
 def parse_vp_token(value: JsonValue) -> Mapping[str, list[Presentation]]:
@@ -185,7 +346,7 @@ def parse_vp_token(value: JsonValue) -> Mapping[str, list[Presentation]]:
     if not isinstance(value, dict) or not 1 <= len(value) <= _MAX_CREDENTIALS:
         raise VpTokenInvalid
     for presentations in value.values():
-        if not isinstance(presentations, list) or not 1 <= len(presentations) <= _MAX_PRESENTATIONS:
+        if not isinstance(presentations, list) or not 1 <= len(presentations) <= MAX_PRESENTATIONS:
             raise VpTokenInvalid
         for presentation in presentations:
             if not isinstance(presentation, str | dict) or not presentation:

@@ -11,6 +11,9 @@ from identity.errors import NonceUsed, RequestExpired, ResponseUriMismatch, Stat
 Presentation = str | JsonObject
 """One presentation as it stands in a vp_token: a string in every format but ldp_vc, which is a JSON object."""
 
+ResponseMode = Literal["direct_post", "direct_post.jwt"]
+"""How the wallet posts its answer (OpenID4VP 1.0, section 8): in the clear within TLS, or encrypted to us as well."""
+
 HolderPolicy = Literal["same_key", "any"]
 """`same_key`: every credential is bound to one holder key. `any`: each may be bound to a key of its own."""
 
@@ -20,7 +23,8 @@ class PresentationRequest:
     """What one verifier asks of one holder, once.
 
     `audience` is our client identifier, which the holder's key binding must name together with `nonce`. `state` comes
-    back with the wallet's answer. Times are UTC milliseconds.
+    back with the wallet's answer. `accepted_issuers` are DIDs with a credential type each, None where every issuer that
+    the verifier trusts is accepted. Times are UTC milliseconds.
     """
 
     id: str
@@ -33,6 +37,8 @@ class PresentationRequest:
     created_at_ms: int
     expires_at_ms: int
     holder_policy: HolderPolicy = "same_key"
+    response_mode: ResponseMode = "direct_post"
+    accepted_issuers: frozenset[tuple[str, str]] | None = None
 
     def verify_live(self, now_ms: int) -> None:
         """Raises RequestExpired from `expires_at_ms` on."""

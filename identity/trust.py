@@ -1,6 +1,6 @@
 """Which issuers are trusted for which credential type, and when."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, get_args
@@ -56,6 +56,15 @@ class TrustedIssuers:
             if entry.holds_at(now_ms):
                 return entry
         raise IssuerNotTrusted
+
+    def narrowed_to(self, accepted: Collection[tuple[str, str]] | None) -> "TrustedIssuers":
+        """Those of these issuers that are among `accepted`, pairs of DID and credential type; None accepts them all.
+
+        It can only narrow: who is not trusted is not by being accepted.
+        """
+        if accepted is None:
+            return self
+        return TrustedIssuers(tuple(entry for entry in self.issuers if (entry.did, entry.vct) in accepted))
 
     @cached_property
     def _by_did_and_vct(self) -> Mapping[tuple[str, str], tuple[TrustedIssuer, ...]]:

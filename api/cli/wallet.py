@@ -15,13 +15,14 @@ from api.cli.terminal import USAGE, CommandFailed, print_json, print_rows, read_
 from api.clock import now_ms
 from identity.did import resolve_verification_key
 from identity.disclosures import disclose_claims
-from identity.encoding import JsonObject, parse_json_object
+from identity.encoding import JsonObject, encode_json, parse_json_object
 from identity.errors import IdentityError
 from identity.fetch import GuardedFetcher
 from identity.holder import present
+from identity.jwe import encrypt
 from identity.jws import parse_jws
 from identity.keys import Algorithm, PublicKey, SigningKey
-from identity.openid4vp import REQUEST_OBJECT_TYP, RequestObject, verify_request_object
+from identity.openid4vp import REQUEST_OBJECT_TYP, RequestObject, parse_unsigned_request, verify_request_object
 from identity.sd_jwt import RESERVED_CLAIMS, ParsedIssuerJwt, issuer_jwt_of, verify_sd_jwt
 
 KEY_FILE, CREDENTIALS = "key.jwk", "credentials"
@@ -138,7 +139,7 @@ def load_credentials(folder: Path) -> list[str]:
 def present_credentials(folder: Path, link: str, *, dry_run: bool, as_json: bool) -> None:
     """Answer the request that a link names: by direct_post, or on standard output for the lender to carry."""
     key, credentials = load_key(folder / KEY_FILE), load_credentials(folder)
-    request = fetch_request(parse_request_link(link))
+    request = load_request(link)
     vp_token = present(request=request, credentials=credentials, key=key, now_ms=now_ms())
     if as_json:
         print_json({"vp_token": vp_token, "state": request.state, "nonce": request.nonce})
@@ -147,8 +148,22 @@ def present_credentials(folder: Path, link: str, *, dry_run: bool, as_json: bool
     if dry_run:
         print("Nothing was sent.")
         return
-    post_presentation(request, vp_token)
-    print("Sent.")
+    page = post_presentation(request, vp_token)
+    print("Sent." if page is None else f"Sent. Go on at {page}")
+
+
+def load_request(link: str) -> RequestObject:
+    """The request of a link: fetched and its signature verified, or what the link itself holds where nobody signs.
+
+    Raises `CommandFailed` and IdentityError.
+    """
+    parts = urlsplit(link)
+    members = parse_qsl(parts.query, keep_blank_values=True)
+    named = dict(members)
+    by_value = named.get("client_id", "").startswith("redirect_uri:")
+    if parts.scheme == "openid4vp" and by_value and len(named) == len(members):
+        return parse_unsigned_request(named)
+    return fetch_request(parse_request_link(link))
 
 
 def parse_request_link(link: str) -> RequestLink:
@@ -157,8 +172,9 @@ def parse_request_link(link: str) -> RequestLink:
     members = dict(parse_qsl(parts.query))
     if parts.scheme != "openid4vp" or not {"client_id", "request_uri"} <= members.keys():
         raise CommandFailed("This is not an openid4vp:// link with client_id and request_uri.", exit_code=USAGE)
-    if members.get("request_uri_method", "get") != "get":
-        raise CommandFailed("The link wants its request fetched by another method than GET.")
+    # A wallet that does not fetch by POST, which this one does not, does so by GET (OpenID4VP 1.0, section 5.1).
+    if members.get("request_uri_method", "get") not in {"get", "post"}:
+        raise CommandFailed("The link wants its request fetched by a method that there is not.")
     return RequestLink(client_id=members["client_id"], request_uri=members["request_uri"])
 
 
@@ -174,17 +190,26 @@ def fetch_request(link: RequestLink) -> RequestObject:
     return request
 
 
-def post_presentation(request: RequestObject, vp_token: Any) -> None:
-    """Send the answer by direct_post (OpenID4VP 1.0, section 8.2); raises `CommandFailed` where it is not taken."""
-    form = {"vp_token": json.dumps(vp_token, separators=(",", ":"))}
-    if request.state is not None:
-        form["state"] = request.state
+def post_presentation(request: RequestObject, vp_token: Any) -> str | None:
+    """Send the answer (OpenID4VP 1.0, section 8), encrypted where that was asked; returns the page to go on to, if any.
+
+    Raises `CommandFailed` where it is not taken.
+    """
+    state = {} if request.state is None else {"state": request.state}
+    if request.encryption is None:
+        form = {"vp_token": json.dumps(vp_token, separators=(",", ":")), **state}
+    else:
+        within = encode_json({"vp_token": vp_token, **state})
+        form = {"response": encrypt(within, request.encryption.key, request.encryption.encryption)}
     try:
         answer = httpx.post(request.response_uri, data=form, timeout=POST_TIMEOUT_S, trust_env=False)
     except httpx.HTTPError:
         raise CommandFailed("The verifier cannot be reached.") from None
     if answer.status_code != 200:
         raise CommandFailed(f"The verifier refused the presentation ({answer.status_code} {_code_of(answer)}).")
+    page = _member_of(answer, "redirect_uri")
+    # It is printed, and nothing that it says is to be obeyed by a terminal.
+    return page if page.startswith(("https://", "http://")) and page.isascii() and page.isprintable() else None
 
 
 def _show(request: RequestObject, disclosed: dict[str, list[dict[str, Any]]]) -> None:
@@ -238,7 +263,11 @@ def _is_loopback(origin: str) -> bool:
 
 
 def _code_of(answer: httpx.Response) -> str:
+    return _member_of(answer, "code")[:64]
+
+
+def _member_of(answer: httpx.Response, name: str) -> str:
     try:
-        return str(answer.json().get("code", ""))[:64]
+        return str(answer.json().get(name, ""))
     except (ValueError, AttributeError):
         return ""

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from api.problems import INTERNAL, STATUS_OF, TYPE_PREFIX, Problem, ScopeMissing, problem_of
-from identity.errors import DcqlInvalid
+from identity.errors import DcqlInvalid, IdentityError
 
 _LOG = logging.getLogger("credence.http")
 MEDIA_TYPE = "application/problem+json"
@@ -81,6 +81,8 @@ def _on_room_error(request: Request, error: Exception) -> Response:
         log_internal_error(error, _route_of(request))
     if isinstance(error, DcqlInvalid):
         return problem_response(problem, [{"pointer": "/query" + error.pointer, "code": problem.code}])
+    if isinstance(error, IdentityError) and error.query_id is not None:  # a name of the lender's own
+        return problem_response(problem, [{"pointer": "/vp_token/" + error.query_id, "code": problem.code}])
     return problem_response(problem)
 
 

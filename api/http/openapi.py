@@ -19,6 +19,7 @@ from api.http import (
     issuers,
     log,
     operations,
+    presentations,
     registry,
     requests,
     scores,
@@ -131,7 +132,20 @@ def read_contract(request: Request) -> Response:
 
 def install_routes(app: FastAPI) -> None:
     """Give `app` every route, and make `app.openapi()` the whole contract."""
-    for routes in (auth, requests, scores, status, holder_session, holder, issuers, audit, log, registry, operations):
+    for routes in (
+        auth,
+        requests,
+        presentations,
+        scores,
+        status,
+        holder_session,
+        holder,
+        issuers,
+        audit,
+        log,
+        registry,
+        operations,
+    ):
         app.include_router(routes.router)
     app.include_router(router)
 

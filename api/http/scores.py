@@ -7,9 +7,11 @@ from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.http.auth import Lender, ServiceOf
+from api.http.dcql import Identifier, Strict
 from api.http.errors import problem_responses
 from api.http.idempotency import IdempotencyKey, idempotency_of
-from api.http.requests import Identifier, Purpose, Strict, judge
+from api.http.presentations import judge
+from api.http.requests import Purpose
 from api.http.service import Service
 from api.http.strict import StrictRoute
 from api.http.wire import Base64, Int64, Sha256, Timestamp, location

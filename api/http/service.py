@@ -22,6 +22,7 @@ from api.store.tenants import TenantStore
 from api.store.trust import TrustStore
 from identity.did_resolver import DidResolver
 from identity.keys import SigningKey
+from identity.openid4vp import RequestSigner
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,13 +32,16 @@ class Service:
     rooms: Rooms
     clock: Callable[[], int]
     base_url: str
-    audience: str
     log_origin: str
     token_key: bytes = field(repr=False)
     mac_key: bytes = field(repr=False)
     #: Hashing a password takes 64 MiB: anyone may ask for it, and nobody may have more of it than this at once.
     password_limiter: CapacityLimiter
-    request_key: SigningKey = field(repr=False)
+    #: Those that new requests are made under come first.
+    request_signers: tuple[RequestSigner, ...]
+    #: What the keys of encrypted answers are derived from, the active one first.
+    response_keys: tuple[bytes, ...] = field(repr=False)
+    allow_http_origins: frozenset[str]
     seal_key: SigningKey = field(repr=False)
     tenants: TenantStore
     requests: RequestStore

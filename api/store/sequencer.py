@@ -22,7 +22,7 @@ from api.keystore import seal
 from api.store.consents import ConsentWithdrawn, consent_id_of, load_withdrawals
 from api.store.database import StoreError, StoreUnavailable, write_transaction
 from api.store.idempotency import Idempotency, load_idempotency
-from api.store.requests import RequestStore
+from api.store.requests import Refusal, RequestStore
 from api.store.tables import (
     consent_receipts,
     consents,
@@ -30,6 +30,7 @@ from api.store.tables import (
     log_entries,
     log_head,
     log_tiles,
+    presentation_refusals,
     presentation_requests,
     scores,
     tenants,
@@ -81,7 +82,7 @@ class AppendScore:
 
 @dataclass(frozen=True, kw_only=True)
 class AppendRefusal:
-    """A refused presentation of a live request: the reason's code, and nothing of what was submitted.
+    """A refused presentation of a live request: why, in our own words, and nothing of what was submitted.
 
     `subject_id` is of the person whose key it proved, where it got so far and the tenant knows that person; `key` is
     that person's, or else the tenant's own.
@@ -90,7 +91,7 @@ class AppendRefusal:
     tenant_id: str
     request_id: str
     at_ms: int
-    code: str
+    refusal: Refusal
     subject_id: str | None = None
     key: bytes = field(repr=False)
 
@@ -284,6 +285,7 @@ class _Batch:
         self._entries: list[dict[str, Any]] = []
         self._scores: list[dict[str, Any]] = []
         self._refusals: dict[str, tuple[int, str]] = {}
+        self._refusal_rows: list[dict[str, Any]] = []
         self._answered: dict[str, tuple[bytes, str]] = {}
         self._idempotency: list[dict[str, Any]] = []
         self._new_consents: list[dict[str, Any]] = []
@@ -403,12 +405,27 @@ class _Batch:
             self._transaction, item.request_id, tenant_id=item.tenant_id, now_ms=item.at_ms
         )
         assert stored is not None
-        refusals, _ = self._refusals.get(item.request_id, (stored.refusals, item.code))
+        refusal = item.refusal
+        refusals, _ = self._refusals.get(item.request_id, (stored.refusals, refusal.code))
         over = isinstance(stored.state, Submitted | Expired) or item.request_id in self._answered
         if over or refusals >= MAX_REFUSALS_PER_REQUEST:
             return NotRecorded()
-        self._refusals[item.request_id] = (refusals + 1, item.code)
-        body = {"request_id": item.request_id, "code": item.code}
+        self._refusals[item.request_id] = (refusals + 1, refusal.code)
+        self._refusal_rows.append(
+            {
+                "request_id": item.request_id,
+                "number": refusals + 1,
+                "tenant_id": item.tenant_id,
+                "code": refusal.code,
+                "detail": refusal.detail,
+                "step": refusal.step,
+                "query_id": refusal.query_id,
+                "at_ms": refusal.at_ms,
+            }
+        )
+        body = {"request_id": item.request_id, "code": refusal.code}
+        if refusal.step is not None:
+            body["step"] = refusal.step
         return self._append_entry(item, "refusal", body, subject_id=item.subject_id, key=item.key, answer=None)
 
     def _append_consent_change(self, item: AppendConsentChange) -> Outcome:
@@ -504,6 +521,8 @@ class _Batch:
             execute(insert(consent_receipts), self._receipts)
         if self._idempotency:
             execute(insert(idempotency_keys), self._idempotency)
+        if self._refusal_rows:
+            execute(insert(presentation_refusals), self._refusal_rows)
         for request_id, (refusals, code) in self._refusals.items():
             execute(
                 update(presentation_requests)

@@ -118,6 +118,11 @@ class PresentationRequestRow(Model, table=True):
     purpose: str
     query: str = Field(sa_type=Text)
     holder_policy: str
+    client_id: str | None = Field(default=None, sa_type=Text)
+    response_mode: str = Field(default="direct_post", sa_column_kwargs={"server_default": "direct_post"})
+    request_uri_method: str = Field(default="get", sa_column_kwargs={"server_default": "get"})
+    redirect_uri: str | None = Field(default=None, sa_type=Text)
+    accepted_issuers: str | None = Field(default=None, sa_type=Text)
     status: str
     created_at_ms: int = Field(sa_type=BigInteger)
     expires_at_ms: int = Field(sa_type=BigInteger)
@@ -127,6 +132,21 @@ class PresentationRequestRow(Model, table=True):
     presentation_mac: bytes | None = Field(default=None, sa_type=LargeBinary)
     refusals: int = 0
     last_refusal: str | None = None
+
+
+class PresentationRefusal(Model, table=True):
+    """Why a presentation of a request was refused: our own words and names, and nothing of what was submitted."""
+
+    __tablename__ = "presentation_refusals"
+
+    request_id: str = Field(primary_key=True, foreign_key="presentation_requests.id")
+    number: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    tenant_id: str = Field(foreign_key="tenants.id")
+    code: str
+    detail: str
+    step: str | None = None
+    query_id: str | None = None
+    at_ms: int = Field(sa_type=BigInteger)
 
 
 class Subject(Model, table=True):
@@ -366,6 +386,7 @@ distrusted_issuers = _core(DistrustedIssuer)
 issuer_lists = _core(IssuerListRow)
 trust_versions = _core(TrustVersion)
 presentation_requests = _core(PresentationRequestRow)
+presentation_refusals = _core(PresentationRefusal)
 subjects = _core(Subject)
 log_entries = _core(LogEntry)
 scores = _core(ScoreRow)

@@ -41,6 +41,29 @@ def upgrade() -> None:
     )
     op.create_index("ix_issued_credentials_tenant_id", "issued_credentials", ["tenant_id"], unique=False)
     op.create_index("ix_issued_credentials_score_id", "issued_credentials", ["score_id"], unique=False)
+    # A request of before names no client identifier: it was made under the DID of the request key.
+    for asked in (
+        sa.Column("client_id", sa.Text(), nullable=True),
+        sa.Column("response_mode", sa.String(), nullable=False, server_default="direct_post"),
+        sa.Column("request_uri_method", sa.String(), nullable=False, server_default="get"),
+        sa.Column("redirect_uri", sa.Text(), nullable=True),
+        sa.Column("accepted_issuers", sa.Text(), nullable=True),
+    ):
+        op.add_column("presentation_requests", asked)
+    op.create_table(
+        "presentation_refusals",
+        sa.Column("request_id", sa.String(), nullable=False),
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("code", sa.String(), nullable=False),
+        sa.Column("detail", sa.String(), nullable=False),
+        sa.Column("step", sa.String(), nullable=True),
+        sa.Column("query_id", sa.String(), nullable=True),
+        sa.Column("at_ms", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["request_id"], ["presentation_requests.id"]),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
+        sa.PrimaryKeyConstraint("request_id", "number"),
+    )
 
     for column in (
         sa.Column("display_name", sa.String(), nullable=True),
@@ -185,6 +208,9 @@ def downgrade() -> None:
     op.drop_index("ix_log_entries_subject_id", table_name="log_entries")
     for name in ("retention_days", "jurisdiction", "privacy_notice", "contact", "display_name"):
         op.drop_column("tenants", name)
+    op.drop_table("presentation_refusals")
+    for name in ("accepted_issuers", "redirect_uri", "request_uri_method", "response_mode", "client_id"):
+        op.drop_column("presentation_requests", name)
     op.drop_index("ix_issued_credentials_score_id", table_name="issued_credentials")
     op.drop_index("ix_issued_credentials_tenant_id", table_name="issued_credentials")
     op.drop_table("issued_credentials")

@@ -21,7 +21,7 @@ from api.store import tables, tenants
 from api.store.database import migrate, migrate_keystore, write_transaction
 from api.store.trust import append_trusted_in
 from identity.credential_types.types import load_credential_types
-from identity.holder import present
+from identity.holder import add_key_binding, present
 from identity.holder_proof import sign_holder_proof
 from identity.issuance import issue_credential
 from identity.keys import SigningKey
@@ -188,6 +188,12 @@ class Harness:
                 now_ms=self.clock(),
             )
         )
+
+    def vp_token_of(self, request: Mapping[str, Any], holder: SigningKey, *credentials: str) -> dict[str, list[str]]:
+        """What a careless wallet presents: bound to the request, and otherwise neither chosen nor looked at."""
+        binding = {"nonce": request["nonce"], "audience": request["audience"], "key": holder, "now_ms": self.clock()}
+        held = credentials or (self.credential(holder),)
+        return {request["query"]["credentials"][0]["id"]: [add_key_binding(each, **binding) for each in held]}
 
     def submit(
         self, request: Mapping[str, Any], vp_token: Mapping[str, Any], tenant: str = "lender", **headers: str

@@ -14,7 +14,7 @@ from sqlalchemy import event, func, insert, select, update
 from api.store import sequencer as sequencer_module
 from api.store.database import StoreUnavailable, open_engine, read_transaction, write_transaction
 from api.store.idempotency import Idempotency, IdempotencyKeyReused
-from api.store.requests import RequestStore
+from api.store.requests import Refusal, RequestStore
 from api.store.sequencer import (
     MAX_REFUSALS_PER_REQUEST,
     AlreadyAnswered,
@@ -114,8 +114,9 @@ class Log:
         )
         return replace(item, **changes)
 
-    def refusal(self, tenant, request_id, **changes):
-        item = AppendRefusal(tenant_id=tenant, request_id=request_id, at_ms=NOW_MS, code="bad_signature", key=b"k" * 32)
+    def refusal(self, tenant, request_id, code="bad_signature", **changes):
+        refusal = Refusal(code=code, detail="Not verified.", step="proof", query_id="a", at_ms=NOW_MS)
+        item = AppendRefusal(tenant_id=tenant, request_id=request_id, at_ms=NOW_MS, refusal=refusal, key=b"k" * 32)
         return replace(item, **changes)
 
     def change(self, tenant, apply):
@@ -258,6 +259,12 @@ def test_refusals_are_entries_up_to_a_few_a_request(log):
     with read_transaction(log.engine) as transaction:
         row = transaction.execute(select(presentation_requests).where(presentation_requests.c.id == first)).one()
     assert (row.refusals, row.last_refusal) == (recorded, f"code_{recorded - 1}")
+    listed = log.sequencer._requests.load_refusals(first, tenant_id="a")
+    assert [each.code for each in listed] == [f"code_{n}" for n in range(recorded)]
+    assert {(each.step, each.query_id, each.detail, each.at_ms) for each in listed} == {
+        ("proof", "a", "Not verified.", NOW_MS)
+    }
+    assert log.sequencer._requests.load_refusals(first, tenant_id="b") == ()
     # However often it was refused, it can still be answered.
     assert isinstance(log.sequencer.append(log.score("a", first)), Appended)
     log.verify()

@@ -15,7 +15,7 @@ from identity.holder import present
 from identity.issuance import issue_credential
 from identity.keys import SigningKey
 from identity.linked_data.workers import LinkedDataWorkers
-from identity.openid4vp import build_request_object, client_id_of, verify_request_object
+from identity.openid4vp import build_request_object, client_id_of, did_signer, verify_request_object
 from identity.presentation import PresentationRequest
 from identity.status_list import StatusChecker
 from identity.trust import TrustedIssuer, TrustedIssuers
@@ -119,7 +119,7 @@ class Scene:
     ) -> dict[str, list[str]]:
         """Answer a request as the wallet does: fetch and verify the request object, choose, disclose, bind."""
         now_ms = now_ms or self.now_ms
-        compact = build_request_object(request, self.verifier_key, now_ms)
+        compact = build_request_object(request, did_signer(self.verifier_key), now_ms)
         asked = verify_request_object(compact, client_id=request.audience, now_ms=now_ms)
         return dict(present(request=asked, credentials=credentials, key=key or self.holder, now_ms=now_ms))
 

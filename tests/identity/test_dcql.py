@@ -10,6 +10,7 @@ from identity.dcql import ClaimsQuery, parse_dcql_query, select_claims, verify_a
 from identity.errors import (
     ClaimMissing,
     CredentialMissing,
+    CredentialSetIncomplete,
     DcqlInvalid,
     DcqlNotSupported,
     IdentityError,
@@ -253,6 +254,27 @@ def test_36_several_answers_where_one_was_asked_for() -> None:
     with pytest.raises(TooManyPresentations):
         verify_answered_ids(query_of(credential("a")), {"a": 2})
     verify_answered_ids(query_of(credential("a", multiple=True)), {"a": 2})
+
+
+def test_an_optional_set_of_credentials_is_answered_whole_or_not_at_all() -> None:
+    """Section 6.4.2: a credential that completes no option of a set was not asked for."""
+    query = parse_dcql_query(
+        {
+            "credentials": [credential(id) for id in "abcd"],
+            "credential_sets": [
+                {"options": [["a"]]},
+                {"options": [["b", "c"], ["d"]], "required": False},
+            ],
+        }
+    )
+    for whole in ("a", "abc", "ad", "abcd"):
+        verify_answered_ids(query, dict.fromkeys(whole, 1))
+    for part in ("ab", "ac", "abd"):
+        with pytest.raises(CredentialSetIncomplete):
+            verify_answered_ids(query, dict.fromkeys(part, 1))
+    # Without what is required nothing else counts.
+    with pytest.raises(CredentialMissing):
+        verify_answered_ids(query, {"b": 1, "c": 1})
 
 
 INVALID: list[tuple[Any, str]] = [

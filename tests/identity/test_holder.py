@@ -133,3 +133,11 @@ def test_a_query_that_takes_anything_leaves_the_others_what_they_need(scene: Any
     other = scene.credential("gig-income") if "meta" in broad else scene.credential()
     vp_token = scene.present(request, scene.credential(), other)
     assert [one.query_id for one in scene.verify(vp_token, request).credentials] == ["broad", "narrow"]
+
+
+def test_a_query_that_takes_several_gets_no_more_than_an_answer_may_hold(scene: Any) -> None:
+    request = scene.request(scene.query(multiple=True))
+    held = [scene.credential(now_ms=scene.now_ms - (n + 1) * 1000) for n in range(18)]
+    presented = scene.present(request, *reversed(held))["c0"]
+    assert [one.split("~")[0] for one in presented] == [one.split("~")[0] for one in held[:16]]
+    assert len(scene.verify({"c0": presented}, request).credentials) == 16

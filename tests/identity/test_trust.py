@@ -38,3 +38,13 @@ def test_anyone_else_or_at_another_time_is_refused(did: str, vct: str, now_ms: i
 def test_nobody_is_trusted_by_default() -> None:
     with pytest.raises(IssuerNotTrusted):
         TrustedIssuers(()).require(TELCO, MONEY, 150)
+
+
+def test_trust_can_be_narrowed_and_never_widened() -> None:
+    assert TRUSTED.narrowed_to(None) is TRUSTED
+    narrowed = TRUSTED.narrowed_to({(TELCO, MONEY), ("did:jwk:stranger", MONEY)})
+    assert narrowed.require(TELCO, MONEY, 150) is FIRST
+    for did, vct, now_ms in ((BANK, AIRTIME, 150), ("did:jwk:stranger", MONEY, 150), (TELCO, MONEY, 250)):
+        with pytest.raises(IssuerNotTrusted):
+            narrowed.require(did, vct, now_ms)
+    assert TRUSTED.narrowed_to(frozenset()).issuers == ()
