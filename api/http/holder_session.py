@@ -9,8 +9,8 @@ from fastapi.security import HTTPBearer
 from pydantic import BaseModel, Field
 
 from api.http.auth import ServiceOf, bearer_token_of, issue_token, verify_token
+from api.http.dcql import Strict
 from api.http.errors import problem_responses
-from api.http.requests import Strict
 from api.http.service import service_of
 from api.http.strict import StrictRoute
 from api.problems import TokenMissing

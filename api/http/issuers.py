@@ -9,8 +9,8 @@ from starlette.requests import ClientDisconnect
 
 from api.clock import format_time, parse_time
 from api.http.auth import AnyClient, Operator, ServiceOf
+from api.http.dcql import Strict
 from api.http.errors import problem_responses
-from api.http.requests import Strict
 from api.http.service import Service
 from api.http.strict import StrictRoute
 from api.http.wire import CredentialTypeName, Int64, Sha256, Timestamp

@@ -37,9 +37,10 @@ tamper-evident log that is anchored on an EVM chain.
 **A lender's first score**
 
 1. `POST /v1/oauth/token` with the client's id and secret: a bearer token for 15 minutes.
-2. `POST /v1/presentation-requests` with a purpose and a credential query: show `request_link` to the applicant, as a
-   link or as a QR code.
-3. The applicant's wallet answers by itself. `GET /v1/presentation-requests/{request_id}` until `score_id` is there. (A
+2. `POST /v1/presentation-requests` with a purpose and a credential query: show `request_link` to the applicant as a
+   link, or `qr_uri` as an image, for a wallet on another device.
+3. The applicant's wallet answers by itself. `GET /v1/presentation-requests/{request_id}` until `score_id` is there, or
+   `last_refusals` says why not. (A
    lender that holds the presentation itself posts it to `/v1/scores` instead.)
 4. `GET /v1/scores/{score_id}`: the score, its reasons, and everything that proves it. Keep the bytes: anyone can verify
    them offline, against the keys of `GET /v1/keys`.

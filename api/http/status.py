@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.clock import format_time
 from api.http.auth import AnyClient, Operator, ServiceOf
+from api.http.dcql import Strict
 from api.http.errors import problem_responses
-from api.http.requests import Strict
 from api.http.scores import ScoreId
 from api.http.service import Service
 from api.http.strict import StrictRoute

@@ -37,7 +37,7 @@ def test_the_demo_and_then_every_command_of_the_tour_do_what_the_readme_says(tmp
     assert verified.returncode == 0
 
     tour = "\n".join(re.findall(r"^```sh\n(.*?)^```$", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE))
-    assert tour.count("curl ") == 7
+    assert tour.count("curl ") == 8
     script = "set -euo pipefail\n" + tour.replace(PORT_OF_THE_TOUR, port)
     shell = subprocess.Popen(
         ["bash", "-c", script],

@@ -41,7 +41,7 @@ class Lender:
     client: ApiClient
     bank: SigningKey
 
-    def ask(self, *names: str) -> dict[str, Any]:
+    def ask(self, *names: str, **changes: Any) -> dict[str, Any]:
         query = {
             "credentials": [
                 {
@@ -53,7 +53,7 @@ class Lender:
             ]
         }
         asked: dict[str, Any] = self.client.post(
-            "/v1/presentation-requests", {"purpose": "credit_application", "query": query}
+            "/v1/presentation-requests", {"purpose": "credit_application", "query": query, **changes}
         ).json()
         return asked
 
@@ -169,6 +169,40 @@ def test_present_discloses_only_what_is_asked_and_posts_it(
     # A request is answered once.
     ran = credence("wallet", "present", "--wallet", "w", asked["request_link"])
     assert (ran.code, ran.err.count("\n")) == (1, 1)
+
+
+@pytest.mark.parametrize("prefix", ["x509_hash", "redirect_uri"])
+def test_present_answers_whoever_asks_and_encrypts_where_asked(
+    credence: Credence, holder: SigningKey, lender: Lender, tmp_path: Path, prefix: str
+) -> None:
+    write_credential(tmp_path / "credential", lender.bank, holder.public)
+    assert credence("wallet", "receive", "--wallet", "w", "credential").code == 0
+    page = "https://lender.example/done"
+    asked = lender.ask(
+        client_id_prefix=prefix, response_mode="direct_post.jwt", redirect_uri=page, request_uri_method="post"
+    )
+    dry = credence("wallet", "present", "--wallet", "w", asked["request_link"], "--dry-run")
+    assert (dry.code, dry.err) == (0, "")
+    assert asked["audience"] in dry.out
+    ran = credence("wallet", "present", "--wallet", "w", asked["request_link"])
+    assert (ran.code, ran.err) == (0, "")
+    polled = lender.poll(asked)
+    assert polled["status"] == "submitted"
+    assert ran.out.endswith(f"Sent. Go on at {page}#response_code={polled['response_code']}\n")
+
+
+def test_a_link_that_holds_another_answer_address_is_refused(
+    credence: Credence, holder: SigningKey, lender: Lender
+) -> None:
+    link = httpx.URL(lender.ask(client_id_prefix="redirect_uri")["request_link"])
+    for changed in (
+        link.copy_set_param("response_uri", "http://127.0.0.1:9/"),
+        link.copy_add_param("nonce", "another"),
+        link.copy_add_param("request_uri", "http://127.0.0.1:9/"),
+    ):
+        ran = credence("wallet", "present", "--wallet", "w", str(changed))
+        assert ran.code in {1, 2}
+        assert (ran.out, ran.err.count("\n")) == ("", 1)
 
 
 def test_a_lender_may_carry_the_presentation(
