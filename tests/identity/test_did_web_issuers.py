@@ -1,4 +1,4 @@
-"""An issuer of did:web through the whole verifier: its keys, their rotation and end, its lists, and its outages."""
+"""Issuers and holders of did:web through the whole verifier: keys, their rotation and end, lists, and outages."""
 
 import json
 from collections.abc import Mapping
@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from identity.dcql import parse_dcql_query
 from identity.did_resolver import DidResolver
 from identity.errors import (
     BadSignature,
@@ -22,8 +23,11 @@ from identity.errors import (
 )
 from identity.fetch import GuardedFetcher
 from identity.keys import SigningKey
+from identity.sd_jwt import KeyBinding
 from identity.status_list import StatusChecker, StatusReference, issue_status_list
 from identity.trust import TrustedIssuer, TrustedIssuers
+from identity.vc_jwt import sign_credential_jwt, sign_presentation_jwt
+from identity.vcdm import CONTEXT_V2, CREDIT_HISTORY_CONTEXT, format_date_time
 from identity.verifier import VerifiedPresentation, Verifier
 
 DID = "did:web:bank.example:credit"
@@ -65,7 +69,9 @@ class Bank:
         self.web = Web()
         self.web.publish(OLD)
         dids = DidResolver(self.web)
-        self.verifier = Verifier(statuses=StatusChecker(self.web, dids), dids=dids, types=scene.types)
+        self.verifier = Verifier(
+            statuses=StatusChecker(self.web, dids), dids=dids, linked_data=scene.linked_data, types=scene.types
+        )
         self.trusted = TrustedIssuers((TrustedIssuer(did=DID, vct=VCT, valid_from_ms=0),))
 
     def verify(self, key: SigningKey, *, later_ms: int = 0, **changes: Any) -> VerifiedPresentation:
@@ -169,3 +175,70 @@ def test_an_issuer_whose_document_cannot_be_had_is_a_retriable_refusal(bank: Ban
         bank.verify(OLD)
     assert refused.value.retriable
     assert refused.value.step == "issuer"
+
+
+# Holders of did:web, who present W3C credentials about them
+
+HOLDER_DID = "did:web:alice.example"
+HOLDER_URL = "https://alice.example/.well-known/did.json"
+LOGIN, SIGNING = (SigningKey.generate().known_as(HOLDER_DID) for _ in range(2))
+
+
+def present_as_jwt(bank: Bank, key: SigningKey, *, issuer: SigningKey = OLD) -> VerifiedPresentation:
+    scene = bank.scene
+    query = {
+        "id": "c0",
+        "format": "jwt_vc_json",
+        "meta": {"type_values": [["VerifiableCredential", "MobileMoneyCredential"]]},
+        "claims": [{"path": ["credentialSubject", "currency"]}],
+    }
+    request = scene.request(parse_dcql_query({"credentials": [query]}))
+    credential = sign_credential_jwt(
+        {
+            "@context": [CONTEXT_V2, CREDIT_HISTORY_CONTEXT],
+            "type": ["VerifiableCredential", "MobileMoneyCredential"],
+            "issuer": issuer.did,
+            "validFrom": format_date_time(scene.now_ms - MINUTE_MS),
+            "credentialSubject": {"id": HOLDER_DID, **scene.claims("mobile-money")},
+        },
+        issuer,
+        kid=issuer.kid,
+    )
+    presentation = sign_presentation_jwt(
+        credential,
+        key,
+        holder=HOLDER_DID,
+        kid=key.kid,
+        key_binding=KeyBinding(nonce=request.nonce, audience=request.audience),
+        now_ms=scene.now_ms,
+    )
+    return bank.verifier.verify({"c0": [presentation]}, request, bank.trusted, scene.now_ms)
+
+
+def publish_holder(bank: Bank) -> None:
+    methods = [
+        {"id": key.kid, "type": "JsonWebKey", "controller": HOLDER_DID, "publicKeyJwk": key.public.jwk}
+        for key in (LOGIN, SIGNING)
+    ]
+    document = {"id": HOLDER_DID, "verificationMethod": methods, "authentication": [LOGIN.kid]}
+    bank.web.pages[HOLDER_URL] = json.dumps({**document, "assertionMethod": [SIGNING.kid]}).encode()
+
+
+def test_a_holder_of_did_web_presents_with_a_key_for_authentication_and_no_other(bank: Bank) -> None:
+    publish_holder(bank)
+    assert present_as_jwt(bank, LOGIN).holder == LOGIN.public
+    assert bank.web.fetched == [DOCUMENT_URL, HOLDER_URL]
+    with pytest.raises(KeyNotForRelationship):
+        present_as_jwt(bank, SIGNING)
+    with pytest.raises(BadSignature):
+        present_as_jwt(bank, SigningKey.generate().known_as(LOGIN.kid))
+
+
+def test_the_holder_that_a_credential_names_is_not_fetched_before_its_issuer_has_signed_it(bank: Bank) -> None:
+    publish_holder(bank)
+    stranger = SigningKey.generate()
+    with pytest.raises(IssuerNotTrusted):
+        present_as_jwt(bank, LOGIN, issuer=stranger.known_as("did:web:stranger.example"))
+    with pytest.raises(BadSignature):
+        present_as_jwt(bank, LOGIN, issuer=stranger.known_as(OLD.kid))
+    assert bank.web.fetched == [DOCUMENT_URL]

@@ -14,7 +14,6 @@ from typing import Any
 import httpcore
 import pytest
 
-from identity.credential_types.types import load_credential_types
 from identity.did_resolver import DidResolver
 from identity.errors import (
     AddressNotPublic,
@@ -293,7 +292,9 @@ def test_inputs_48_and_52_a_redirect_is_never_followed(redirecting: Redirecting,
 def test_an_issuer_that_is_not_trusted_is_never_fetched(scene: Any) -> None:
     """Neither its document nor its status list, whatever the name: the URLs of a stranger are not ours to visit."""
     internet = Internet()
-    verifier = Verifier(statuses=internet.statuses, dids=internet.dids, types=load_credential_types())
+    verifier = Verifier(
+        statuses=internet.statuses, dids=internet.dids, linked_data=scene.linked_data, types=scene.types
+    )
     request = scene.request()
     for did in ("did:web:issuer.example", "did:web:127.0.0.1", "did:web:localhost%3A22"):
         stranger = scene.credential(
