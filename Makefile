@@ -3,11 +3,11 @@
 #   make demo        one score, the whole way         make serve      the service
 #   make test        all tests, on both databases     make lint       ruff, mypy, import-linter
 #   make openapi     write and lint openapi/          make contracts  check the bytecode, run forge's tests
-#   make fuzz        ten minutes for each parser
+#   make fuzz        ten minutes for each parser      make vectors    write docs/vectors.md
 .NOTPARALLEL:
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: help demo serve test fuzz lint openapi contracts clean
+.PHONY: help demo serve test fuzz vectors lint openapi contracts clean
 
 VENV := .venv
 PIP_INSTALL := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
@@ -42,6 +42,9 @@ fuzz: $(VENV)/test.stamp
 	  then grep DONE var/fuzz/$$parser.log; else failed="$$failed $$parser"; tail -n 40 var/fuzz/$$parser.log; fi; \
 	done; \
 	test -z "$$failed" || { echo "findings in:$$failed (see var/fuzz/)" >&2; exit 1; }
+
+vectors: $(VENV)/test.stamp
+	$(VENV)/bin/python -m tests.vectors
 
 lint: $(VENV)/test.stamp
 	$(VENV)/bin/ruff check .
