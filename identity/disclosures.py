@@ -131,7 +131,8 @@ class _Discloser:
                 if len(parts) != 2:
                     raise DisclosureMisplaced
                 element = parts[1]
-            elements.append(self._disclose(element, depth + 1))
+            # Most arrays are of numbers, a month each: they need no call of their own.
+            elements.append(self._disclose(element, depth + 1) if isinstance(element, _CONTAINERS) else element)
         return elements
 
     def _disclose(self, value: JsonValue, depth: int) -> JsonValue:

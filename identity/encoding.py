@@ -4,6 +4,7 @@ import binascii
 import json
 import math
 import re
+from collections.abc import Callable
 from typing import Any, NoReturn, TypeAlias
 
 from identity.errors import BadBase64, BadJson, JsonDepth, JsonDuplicateKey, JsonNumber
@@ -69,13 +70,13 @@ def parse_json(text: bytes | str, *, max_depth: int = MAX_JSON_DEPTH) -> JsonVal
     try:
         value: JsonValue
         text = text.strip(" \t\n\r")
-        value, end = _DECODER.raw_decode(text)
+        value, end = _scan(text, 0)
         if end != len(text):
             raise BadJson
         if not text.isascii() or "\\u" in text:
             # Surrogates can stand in the text itself or be spelt as escapes; either way they cannot be encoded.
             json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError, StopIteration):  # the last is how a scanner says that no value begins here
         raise BadJson from None
     return value
 
@@ -116,7 +117,7 @@ def _object_without_duplicates(pairs: list[tuple[str, JsonValue]]) -> JsonObject
 
 
 def _parse_integer(digits: str) -> int:
-    if len(digits.removeprefix("-")) > MAX_INTEGER_DIGITS:
+    if len(digits) > MAX_INTEGER_DIGITS and len(digits.removeprefix("-")) > MAX_INTEGER_DIGITS:
         raise JsonNumber
     return int(digits)
 
@@ -132,9 +133,9 @@ def _refuse_constant(_name: str) -> NoReturn:
     raise JsonNumber
 
 
-_DECODER = json.JSONDecoder(
+_scan: Callable[[str, int], tuple[JsonValue, int]] = json.JSONDecoder(
     object_pairs_hook=_object_without_duplicates,
     parse_int=_parse_integer,
     parse_float=_parse_float,
     parse_constant=_refuse_constant,
-)
+).scan_once  # type: ignore[attr-defined]  # it is where `raw_decode` looks

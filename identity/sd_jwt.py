@@ -4,6 +4,7 @@ Two places of the draft are optional and not clear enough to score people on, so
 resolve keys by DID, never by certificate) and `iat` (what a feature is worth depends on when it was claimed).
 """
 
+import hashlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
@@ -28,6 +29,7 @@ from identity.errors import (
     TooManyDisclosures,
     WrongTyp,
 )
+from identity.issuer_parts import SeenIssuerPart, SeenIssuerParts
 from identity.jws import ParsedJws, parse_jws, sign_jws, verify_jws
 from identity.jwt import SKEW_S, check_times, time_claim_ms
 from identity.keys import PublicKey, SigningKey, parse_public_jwk
@@ -67,17 +69,14 @@ class KeyBinding:
 
 @dataclass(frozen=True, kw_only=True)
 class ParsedIssuerJwt:
-    """The issuer-signed JWT taken apart and NOT yet verified: enough to decide whom to trust and which key to use."""
+    """What an issuer-signed JWT says of itself: enough to decide whom to trust and which key to use, and no more.
 
-    jws: ParsedJws
-    payload: JsonObject
+    `kid` is the key id of the header, if it has one. It may not have been verified.
+    """
+
     issuer: str
     vct: str
-
-    @property
-    def kid(self) -> str | None:
-        """The key id of the header, if it has one."""
-        return self.jws.kid
+    kid: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,12 +164,15 @@ def verify_sd_jwt(
     issuer_key_for: Callable[[ParsedIssuerJwt], PublicKey],
     now_ms: int | None,
     key_binding: KeyBinding | None,
+    seen: SeenIssuerParts | None = None,
 ) -> VerifiedSdJwt:
     """Verify an SD-JWT VC: issuer, disclosures, time and key binding, in this order.
 
     `issuer_key_for` decides whether the issuer is trusted and with which key it signs, and raises if it is not.
     `key_binding` None means that none is expected, and one that is there is refused. `now_ms` None leaves time
     unchecked, for evidence of what was once true, and then no key binding can be asked. Status is not checked here.
+    `seen` remembers the issuer's part, so that its signature and its disclosures, which cannot come out otherwise for
+    the same bytes and the same key, are verified once; everything else is checked every time.
     Whatever the token, raises leaves of IdentityError only.
     """
     if key_binding is not None and now_ms is None:
@@ -180,9 +182,15 @@ def verify_sd_jwt(
     issuer_jwt, disclosures, key_binding_jwt = _split(sd_jwt)
 
     # 2. The issuer's signature, with a key that the caller trusts for this issuer and type.
-    parsed = _parse_issuer_jwt(issuer_jwt)
-    verify_jws(parsed.jws, issuer_key_for(parsed), typ=SD_JWT_VC_TYP)
-    payload = parsed.payload
+    issuer_part = sd_jwt[: len(sd_jwt) - len(key_binding_jwt or "")]
+    issuer_part_sha256 = hashlib.sha256(issuer_part.encode("ascii")).digest()
+    known = _find_known(issuer_part_sha256, seen, issuer_key_for)
+    if known is None:
+        jws, payload = _parse_issuer_jwt(issuer_jwt)
+        key = issuer_key_for(_issuer_jwt_of(payload, jws.kid))
+        verify_jws(jws, key, typ=SD_JWT_VC_TYP)
+    else:
+        payload = known.claims  # no registered claim comes by disclosure
 
     # 3. The registered claims, which stand in the signed payload itself.
     issued_at_ms = time_claim_ms(payload, "iat")
@@ -197,7 +205,12 @@ def verify_sd_jwt(
         check_times(payload, now_ms)
 
     # 5. Disclosures: each one referenced once by a digest under the signature, in a place that it fits.
-    claims, disclosed = disclose_claims(payload, disclosures, reserved=RESERVED_CLAIMS)
+    if known is None:
+        claims, disclosed = disclose_claims(payload, disclosures, reserved=RESERVED_CLAIMS)
+        if seen is not None:
+            seen.add(issuer_part_sha256, kid=jws.kid, claims=claims, disclosed=disclosed, signed_with=key)
+    else:
+        claims, disclosed = known.claims, known.disclosed
     if "aud" in claims:
         _check_audience(claims["aud"], key_binding)
 
@@ -207,15 +220,16 @@ def verify_sd_jwt(
             raise KeyBindingMissing
         if holder is None:
             raise HolderKeyMissing
-        presented = sd_jwt[: len(sd_jwt) - len(key_binding_jwt)]
-        _verify_key_binding(key_binding_jwt, key_binding, holder=holder, presented=presented, now_ms=now_ms)
+        _verify_key_binding(
+            key_binding_jwt, key_binding, holder=holder, sd_hash=encode_base64url(issuer_part_sha256), now_ms=now_ms
+        )
     elif key_binding_jwt is not None:
         raise KeyBindingUnexpected
 
     return VerifiedSdJwt(
         claims=claims,
-        issuer=parsed.issuer,
-        vct=parsed.vct,
+        issuer=str(payload["iss"]),
+        vct=str(payload["vct"]),
         issued_at_ms=issued_at_ms,
         expires_at_ms=expires_at_ms,
         holder=holder,
@@ -238,15 +252,29 @@ def _split(sd_jwt: str) -> tuple[str, list[str], str | None]:
     return issuer_jwt, disclosures, last or None
 
 
-def _parse_issuer_jwt(issuer_jwt: str) -> ParsedIssuerJwt:
+def _find_known(
+    issuer_part_sha256: bytes, seen: SeenIssuerParts | None, issuer_key_for: Callable[[ParsedIssuerJwt], PublicKey]
+) -> SeenIssuerPart | None:
+    """The issuer's part as it was verified before, with the key that the caller trusts for it now; else None."""
+    found = None if seen is None else seen.find(issuer_part_sha256)
+    if found is None:
+        return None
+    key = issuer_key_for(_issuer_jwt_of(found.claims, found.kid))
+    return found if found.signed_with == (key.alg, key.point) else None
+
+
+def _parse_issuer_jwt(issuer_jwt: str) -> tuple[ParsedJws, JsonObject]:
     jws = parse_jws(issuer_jwt)
     if jws.typ != SD_JWT_VC_TYP:  # before anyone resolves a key for it
         raise WrongTyp
-    payload = parse_json_object(jws.payload)
+    return jws, parse_json_object(jws.payload)
+
+
+def _issuer_jwt_of(payload: JsonObject, kid: str | None) -> ParsedIssuerJwt:
     issuer, vct = payload.get("iss"), payload.get("vct")
     if not isinstance(issuer, str) or not issuer or not isinstance(vct, str) or not vct:
         raise MissingClaim
-    return ParsedIssuerJwt(jws=jws, payload=payload, issuer=issuer, vct=vct)
+    return ParsedIssuerJwt(issuer=issuer, vct=vct, kid=kid)
 
 
 def _holder_key(payload: JsonObject) -> PublicKey | None:
@@ -266,14 +294,16 @@ def _check_audience(audience: JsonValue, expected: KeyBinding | None) -> None:
 
 
 def _verify_key_binding(
-    key_binding_jwt: str, expected: KeyBinding, *, holder: PublicKey, presented: str, now_ms: int
+    key_binding_jwt: str, expected: KeyBinding, *, holder: PublicKey, sd_hash: str, now_ms: int
 ) -> None:
     payload = parse_json_object(verify_jws(parse_jws(key_binding_jwt), holder, typ=KEY_BINDING_TYP))
     made_at_ms = time_claim_ms(payload, "iat")
-    nonce, audience, sd_hash = payload.get("nonce"), payload.get("aud"), payload.get("sd_hash")
-    if made_at_ms is None or not (isinstance(nonce, str) and isinstance(audience, str) and isinstance(sd_hash, str)):
+    nonce, audience, signed_hash = payload.get("nonce"), payload.get("aud"), payload.get("sd_hash")
+    if made_at_ms is None or not (
+        isinstance(nonce, str) and isinstance(audience, str) and isinstance(signed_hash, str)
+    ):
         raise MissingClaim
-    if sd_hash != digest_of(presented):
+    if signed_hash != sd_hash:
         raise SdHashMismatch
     expected.verify_is_for(audience=audience, nonce=nonce)
     expected.verify_fresh(made_at_ms, now_ms)

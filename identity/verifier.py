@@ -30,6 +30,7 @@ from identity.errors import (
     UnsupportedStatus,
     VctNotAsked,
 )
+from identity.issuer_parts import SeenIssuerParts
 from identity.jws import parse_jws
 from identity.keys import PublicKey
 from identity.ldp_vc import verify_presentation_object
@@ -99,7 +100,7 @@ class _Judged:
 
 
 class Verifier:
-    """Verifies presentations against a request; holds nothing of any of them."""
+    """Verifies presentations against a request; holds nothing of any of them that it could read again by itself."""
 
     def __init__(
         self,
@@ -112,6 +113,7 @@ class Verifier:
         self._statuses = statuses
         self._dids = dids
         self._linked_data = linked_data
+        self._seen = SeenIssuerParts()
         self._types = types
         self._types_by_w3c_name = {
             name: each for each in types.values() for name in (each.w3c_name, TERMS + each.w3c_name)
@@ -237,6 +239,7 @@ class Verifier:
                 issuer_key_for=issuer_key_for,
                 now_ms=judged.now_ms,
                 key_binding=judged.key_binding,
+                seen=self._seen,
             )
         with _at_step("claims", judged.query):
             _check_arrays_whole(presentation)
