@@ -19,8 +19,8 @@ def page(vectors: Sequence[Vector]) -> str:
         by_suite[vector.suite].append(vector)
     lines = [
         "# Third-party vectors",
-        "Written by `make vectors`; a test holds it equal to what a run gives. Every vector that its suite calls valid",
-        "is accepted, or refused by a rule that stands below and, for each, in `tests/vectors/refused_valid.json`. None",
+        "Written by `make vectors`; a test holds it equal to what a run gives. A vector that its suite calls valid is",
+        "accepted, or refused by a rule that stands below and, for each, in `tests/vectors/refused_valid.json`. None",
         "that a suite calls invalid is accepted. The vectors themselves are not ours to commit.",
         "",
         "| suite | vectors | valid, accepted | valid, refused by a rule | invalid, refused | invalid, accepted |",
