@@ -75,11 +75,13 @@ def assess(
     try:
         trusted = rooms.trust.load_trusted(asked.tenant_id).narrowed_to(asked.request.accepted_issuers)
         presentation = rooms.verifier.verify(vp_token, asked.request, trusted, now_ms)
-        subject = rooms.subjects.load_subject(
-            tenant_id=asked.tenant_id, holder_thumbprint=presentation.holder.thumbprint
-        )
-        if subject is not None:
-            rooms.consents.verify_not_withdrawn(subject.id, asked.request.purpose)
+        # Every presented key counts for a consent that was withdrawn; the first one's holder is the one who is scored.
+        people = [
+            rooms.subjects.load_subject(tenant_id=asked.tenant_id, holder_thumbprint=holder.thumbprint)
+            for holder in presentation.holders
+        ]
+        subject, known = people[0], [person.id for person in people if person is not None]
+        rooms.consents.verify_not_withdrawn(known, asked.request.purpose)
         features = extract_features(rooms.artifact.scorecard.schema, _claims_by_type(presentation), now_ms)
     except (IdentityError, ScoringError, ConsentWithdrawn) as refused:
         # What time alone may heal, such as a status list that cannot be read, is no refusal of the presentation.
@@ -134,6 +136,7 @@ def assess(
                 score_id=score_id,
                 subject_id=subject.id,
                 subject_key=subject.key,
+                presented_subject_ids=known,
                 status_list_id=status.list_id,
                 status_index=status.index,
                 valid_until_ms=valid_until_ms,

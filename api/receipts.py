@@ -114,6 +114,6 @@ class Receipts:
         return PiiInformation(
             credential_type=credential.vct,
             disclosed=tuple(name for name in names if name in credential.claims),
-            unused=(),
-            withheld=tuple(name for name in names if name not in credential.claims),
+            unused=tuple(name for name in names if name in credential.unasked),
+            withheld=tuple(name for name in names if name not in {*credential.claims, *credential.unasked}),
         )

@@ -60,7 +60,8 @@ _CLIENT_ID_PREFIXES = (
 class VerifiedCredential:
     """One verified credential. `claims` holds what the query asked for and nothing else; times are UTC milliseconds.
 
-    `status_checked_at_ms` is when the issuer's status list was fetched, None for a credential that cannot be revoked.
+    `unasked` names the claims that arrived without being asked for, and were dropped. `status_checked_at_ms` is when
+    the issuer's status list was fetched, None for a credential that cannot be revoked.
     """
 
     query_id: str
@@ -68,6 +69,7 @@ class VerifiedCredential:
     vct: str
     issuer: str
     claims: JsonObject
+    unasked: tuple[str, ...]
     issued_at_ms: int
     status_checked_at_ms: int | None
 
@@ -76,11 +78,16 @@ class VerifiedCredential:
 class VerifiedPresentation:
     """A verified answer to one request, credentials in the query's order.
 
-    `holder` is the key that they are all bound to; under the policy "any", the key of the first.
+    `holders` are the keys that they are bound to, each once, in the same order: only the policy "any" has several.
     """
 
     credentials: tuple[VerifiedCredential, ...]
-    holder: PublicKey
+    holders: tuple[PublicKey, ...]
+
+    @property
+    def holder(self) -> PublicKey:
+        """The key that all are bound to; under the policy "any", the key of the first."""
+        return self.holders[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,12 +199,13 @@ class Verifier:
                     vct=credential.vct,
                     issuer=credential.issuer,
                     claims=asked,
+                    unasked=tuple(name for name in credential.claims if name not in asked),
                     issued_at_ms=credential.issued_at_ms,
                     status_checked_at_ms=checked,
                 )
                 for one, credential, asked, checked in zip(presented, verified, claims, checked_at_ms, strict=True)
             ),
-            holder=holders[0],
+            holders=tuple({holder.thumbprint: holder for holder in holders}.values()),
         )
 
     def _verify_credential(self, presentation: Presentation, judged: _Judged) -> Credential:

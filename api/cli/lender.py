@@ -23,15 +23,15 @@ class ApiClient:
         answer = self._http.post(
             "/v1/oauth/token", data={"grant_type": "client_credentials"}, auth=(client_id, client_secret)
         )
-        self._http.headers["Authorization"] = f"Bearer {_checked(answer).json()['access_token']}"
+        self._http.headers["Authorization"] = f"Bearer {checked(answer).json()['access_token']}"
 
     def get(self, path: str, **parameters: str | int) -> httpx.Response:
         """GET a path."""
-        return _checked(self._http.get(path, params=parameters))
+        return checked(self._http.get(path, params=parameters))
 
     def post(self, path: str, body: Mapping[str, Any]) -> httpx.Response:
         """POST a JSON body."""
-        return _checked(self._http.post(path, json=body))
+        return checked(self._http.post(path, json=body))
 
     def close(self) -> None:
         """Close its connections."""
@@ -70,7 +70,8 @@ def await_anchored(client: ApiClient, score_id: str) -> bytes:
     raise CommandFailed(f"The score was not anchored within {ANCHOR_TIMEOUT_S:.0f} s.")
 
 
-def _checked(answer: httpx.Response) -> httpx.Response:
+def checked(answer: httpx.Response) -> httpx.Response:
+    """The answer, if it is of success; raises `CommandFailed` with the problem's code."""
     if answer.is_success:
         return answer
     try:

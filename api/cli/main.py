@@ -29,12 +29,14 @@ scores = typer.Typer(help="Suspend and revoke scores, with every copy of them.",
 credentials = typer.Typer(help="Suspend and revoke credentials that were issued over OpenID4VCI.", no_args_is_help=True)
 wallet_commands = typer.Typer(help="A small scriptable holder of credentials.", no_args_is_help=True)
 dids = typer.Typer(help="The DID under which an institution issues.", no_args_is_help=True)
+tenant_commands = typer.Typer(help="What applicants are told of a tenant.", no_args_is_help=True)
 app.add_typer(clients, name="clients")
 app.add_typer(dids, name="did")
 app.add_typer(issuers, name="issuers")
 issuers.add_typer(issuer_lists, name="lists")
 app.add_typer(scores, name="scores")
 app.add_typer(credentials, name="credentials")
+app.add_typer(tenant_commands, name="tenants")
 app.add_typer(wallet_commands, name="wallet")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Write one JSON document to standard output.")]
@@ -91,6 +93,32 @@ def disable_client(
     from api.cli import tenants
 
     tenants.disable_client(client_id=client_id, as_json=as_json)
+
+
+@tenant_commands.command("describe")
+def describe_tenant(
+    tenant: Annotated[str, typer.Argument(help="The tenant's name; it is made on first mention.")],
+    display_name: Annotated[str | None, typer.Option(help="What the lender is called.")] = None,
+    contact: Annotated[str | None, typer.Option(help="A mailto: or https: URL for questions about data.")] = None,
+    privacy_notice: Annotated[str | None, typer.Option(help="The https: URL of the lender's privacy notice.")] = None,
+    jurisdiction: Annotated[str | None, typer.Option(help="ISO 3166 code of the law that holds, such as KE.")] = None,
+    retention_days: Annotated[
+        int | None, typer.Option(min=1, max=36_500, help="Days that the lender keeps scores.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what consent receipts tell of a tenant from now on; what is not given stays as it was."""
+    from api.cli import tenants
+
+    tenants.describe_tenant(
+        tenant=tenant,
+        display_name=display_name,
+        contact=contact,
+        privacy_notice=privacy_notice,
+        jurisdiction=jurisdiction,
+        retention_days=retention_days,
+        as_json=as_json,
+    )
 
 
 @issuers.command("trust")
@@ -279,6 +307,24 @@ def verify(
     run_verification(file, trust_path=trust, rpc_url=rpc, as_json=as_json)
 
 
+@app.command("verify-receipt")
+def verify_receipt(
+    file: Annotated[Path, typer.Argument(help="A receipt document, as `credence wallet receipts` keeps it.")],
+    trust: Annotated[Path, typer.Option(help="The keys that you trust, as GET /v1/keys gave them to you once.")] = Path(
+        "var/trust.json"
+    ),
+    document: Annotated[Path | None, typer.Option(help="The score document that must be of this receipt.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Verify a consent receipt and the log entry that commits to it, without network, service or database.
+
+    Exit code 0: verified. 1: not verified. 2: there was nothing to verify it with.
+    """
+    from api.cli.verify_receipt import run_receipt_verification
+
+    run_receipt_verification(file, trust_path=trust, document=document, as_json=as_json)
+
+
 @app.command()
 def issue(
     type_: Annotated[str, typer.Option("--type", help="The credential type: its vct, or its short name.")],
@@ -380,6 +426,52 @@ def present(
     from api.cli import wallet
 
     wallet.present_credentials(folder, link, dry_run=dry_run, as_json=as_json)
+
+
+Service = Annotated[str, typer.Option("--service", help="The URL of the service that scored, without a path.")]
+
+
+@wallet_commands.command("scores")
+def list_scores(folder: WalletFolder, service: Service, as_json: AsJson = False) -> None:
+    """List the scores of the wallet's key at every lender of a service, with their reasons."""
+    from api.cli import holder
+
+    holder.list_scores(folder, service, as_json=as_json)
+
+
+@wallet_commands.command("receipts")
+def keep_receipts(folder: WalletFolder, service: Service, as_json: AsJson = False) -> None:
+    """Fetch the consent receipts of the wallet's key into the wallet, and list what each says."""
+    from api.cli import holder
+
+    holder.keep_receipts(folder, service, as_json=as_json)
+
+
+@wallet_commands.command("consents")
+def list_consents(folder: WalletFolder, service: Service, as_json: AsJson = False) -> None:
+    """List what the wallet's key allows whom."""
+    from api.cli import holder
+
+    holder.list_consents(folder, service, as_json=as_json)
+
+
+ConsentId = Annotated[str, typer.Argument(help="The consent's id, as `credence wallet consents` lists it.")]
+
+
+@wallet_commands.command("withdraw")
+def withdraw_consent(consent: ConsentId, folder: WalletFolder, service: Service, as_json: AsJson = False) -> None:
+    """Withdraw a consent: that lender gets no further score for that purpose until it is given again."""
+    from api.cli import holder
+
+    holder.change_consent(folder, service, consent, change="withdrawal", as_json=as_json)
+
+
+@wallet_commands.command("renew")
+def renew_consent(consent: ConsentId, folder: WalletFolder, service: Service, as_json: AsJson = False) -> None:
+    """Give a consent again that was withdrawn."""
+    from api.cli import holder
+
+    holder.change_consent(folder, service, consent, change="renewal", as_json=as_json)
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """`credence migrate` and `credence clients`, and the stores that every command of an operator works on."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,6 +40,11 @@ class Stores:
         if tenant_id is None:
             raise CommandFailed("There is no tenant of that name.")
         return tenant_id
+
+
+_HTTPS = re.compile(r"https://[!-~]{1,500}", re.ASCII)
+_CONTACT = re.compile(r"(mailto:[!-~]{3,320}|https://[!-~]{1,500})", re.ASCII)
+_JURISDICTION = re.compile(r"[A-Z]{2}(-[A-Z0-9]{1,3})?", re.ASCII)
 
 
 def open_tenants(settings: Settings) -> TenantStore:
@@ -129,6 +135,53 @@ def add_client(*, name: str, scopes: frozenset[str], tenant: str, as_json: bool)
         print_rows(list(shown.items()), indent=0)
         print("Keep the secret now: only a hash of it is stored.")
     return client
+
+
+def describe_tenant(
+    *,
+    tenant: str,
+    display_name: str | None,
+    contact: str | None,
+    privacy_notice: str | None,
+    jurisdiction: str | None,
+    retention_days: int | None,
+    as_json: bool,
+) -> None:
+    """Store what consent receipts tell of a tenant, and print all that they tell now."""
+    if display_name is not None and not (display_name.strip() and len(display_name) <= 200):
+        raise CommandFailed("A display name has from 1 to 200 characters.", exit_code=USAGE)
+    if contact is not None and not _CONTACT.fullmatch(contact):
+        raise CommandFailed("The contact is a mailto: or https: URL.", exit_code=USAGE)
+    if privacy_notice is not None and not _HTTPS.fullmatch(privacy_notice):
+        raise CommandFailed("The privacy notice is an https: URL.", exit_code=USAGE)
+    if jurisdiction is not None and not _JURISDICTION.fullmatch(jurisdiction):
+        raise CommandFailed("The jurisdiction is an ISO 3166 code, such as KE or US-NY.", exit_code=USAGE)
+    given: dict[str, str | int | None] = {
+        "display_name": display_name,
+        "contact": contact,
+        "privacy_notice": privacy_notice,
+        "jurisdiction": jurisdiction,
+        "retention_days": retention_days,
+    }
+    settings = load_settings()
+    tenants = open_tenants(settings)
+    tenant_id = tenants.load_or_append_tenant(tenant, now_ms())
+    described = {name: value for name, value in given.items() if value is not None}
+    if described:
+        tenants.describe_tenant(tenant_id, described)
+    lender = tenants.load_lender(tenant_id)
+    shown = {
+        "tenant": tenant,
+        "display_name": lender.controller.name,
+        "contact": lender.controller.contact,
+        "privacy_notice": lender.controller.privacy_notice,
+        "jurisdiction": lender.controller.jurisdiction,
+        "retention_days": lender.retention_days or settings.retention_days,
+    }
+    if as_json:
+        print_json(shown)
+    else:
+        print_rows([(name.replace("_", " "), value) for name, value in shown.items()], indent=0)
 
 
 def disable_client(*, client_id: str, as_json: bool) -> None:

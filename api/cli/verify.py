@@ -36,7 +36,7 @@ _CHAIN_CHECKS = (
 
 def run_verification(file: Path, *, trust_path: Path, rpc_url: str | None, as_json: bool) -> None:
     """Verify a file and say so, check by check; raises `CommandFailed` where it is not verified."""
-    trust = _load_trust(trust_path)
+    trust = load_trust(trust_path)
     data = read_file(file, max_bytes=MAX_DOCUMENT_BYTES, too_large=FAILED)
     checks = list(OFFLINE_CHECKS)
     try:
@@ -85,7 +85,8 @@ def print_report(verified: VerifiedScoreDocument, checks: list[str], unseen: lis
         print(f"  -  {each}")
 
 
-def _load_trust(path: Path) -> Trust:
+def load_trust(path: Path) -> Trust:
+    """The keys that a file trusts; raises `CommandFailed`."""
     if not path.exists():
         raise CommandFailed(
             f"{path} is not there: get the keys once from GET /v1/keys of a service that you trust, and keep them.",

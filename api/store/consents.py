@@ -55,11 +55,13 @@ class ConsentStore:
     def __init__(self, *, engine: Engine) -> None:
         self._engine = engine
 
-    def verify_not_withdrawn(self, subject_id: str, purpose: str) -> None:
-        """Raises `ConsentWithdrawn`; what may still come in between, the sequencer decides."""
-        consent_id = consent_id_of(subject_id, purpose)
+    def verify_not_withdrawn(self, subject_ids: Collection[str], purpose: str) -> None:
+        """Raises `ConsentWithdrawn` where any of them withdrew; what comes in between, the sequencer decides."""
+        consent_ids = [consent_id_of(subject_id, purpose) for subject_id in subject_ids]
+        if not consent_ids:
+            return
         with read_transaction(self._engine) as transaction:
-            if load_withdrawals(transaction, [consent_id]).get(consent_id) is not None:
+            if any(at_ms is not None for at_ms in load_withdrawals(transaction, consent_ids).values()):
                 raise ConsentWithdrawn
 
     def verify_score_not_withdrawn(self, score_id: str) -> None:
@@ -70,7 +72,7 @@ class ConsentStore:
                 .join(presentation_requests, presentation_requests.c.id == scores.c.request_id)
                 .where(scores.c.id == score_id)
             ).one()
-        self.verify_not_withdrawn(row.subject_id, row.purpose)
+        self.verify_not_withdrawn([row.subject_id], row.purpose)
 
     def load_consents(self, subject_ids: Collection[str]) -> list[StoredConsent]:
         """Every consent of these subjects, the one given last first."""

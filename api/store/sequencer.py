@@ -60,7 +60,8 @@ class AppendScore:
     """An issued score on its way to being durable, and the request that it answers.
 
     It is stored under the subject's consent to `purpose`, which it gives where there is none; `receipt_id` is of the
-    consent receipt in `answer`.
+    consent receipt in `answer`. A consent that any of `presented_subject_ids` withdrew, whose keys were
+    presented too, stops it as well.
     """
 
     tenant_id: str
@@ -72,6 +73,7 @@ class AppendScore:
     score_id: str
     subject_id: str
     subject_key: bytes = field(repr=False)
+    presented_subject_ids: Sequence[str] = ()
     status_list_id: str
     status_index: int
     valid_until_ms: int
@@ -307,11 +309,7 @@ class _Batch:
         # score comes after a withdrawal that was acknowledged.
         self._withdrawals = load_withdrawals(
             self._transaction,
-            {
-                consent_id_of(item.subject_id, item.purpose)
-                for item in items
-                if isinstance(item, AppendScore | AppendConsentChange)
-            },
+            {consent_id for item in items for consent_id in _consent_ids_of(item)},
         )
         results: list[Outcome | Exception] = []
         for item in items:
@@ -332,8 +330,8 @@ class _Batch:
         return results
 
     def _append_score(self, item: AppendScore) -> Outcome:
-        consent_id = consent_id_of(item.subject_id, item.purpose)
-        if self._withdrawals.get(consent_id) is not None:
+        consent_id, *others = _consent_ids_of(item)
+        if any(self._withdrawals.get(each) is not None for each in (consent_id, *others)):
             raise ConsentWithdrawn
         if item.idempotency is not None:
             made = self._load_idempotency(item.tenant_id, item.idempotency)
@@ -552,6 +550,17 @@ class _Batch:
             .where(log_head.c.origin == self._origin)
             .values(size=grown.frontier.size, frontier=grown.frontier.to_bytes())
         )
+
+
+def _consent_ids_of(item: Append) -> list[str]:
+    """The consents that an item is stored under, or changes, its own first."""
+    match item:
+        case AppendScore():
+            return [consent_id_of(each, item.purpose) for each in (item.subject_id, *item.presented_subject_ids)]
+        case AppendConsentChange():
+            return [consent_id_of(item.subject_id, item.purpose)]
+        case _:
+            return []
 
 
 def load_tiles_in(transaction: Connection, keys: Collection[TileKey]) -> dict[TileKey, bytes]:

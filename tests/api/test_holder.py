@@ -144,6 +144,50 @@ def test_a_receipt_names_what_was_disclosed_and_what_withheld_and_no_value(share
     assert receipt.withdrawal == f"http://testserver/v1/holder/consents/{receipt.consent_id}/withdrawal"
 
 
+def test_a_receipt_names_what_arrived_without_being_asked_for(shared, holder):
+    asked = shared.ask()
+    shown = select_disclosures(shared.credential(holder), [*REPAYMENTS.keys() - {"period_from"}])
+    bound = add_key_binding(shown, nonce=asked["nonce"], audience=asked["audience"], key=holder, now_ms=shared.clock())
+    assert shared.submit(asked, {"history": [bound]}).status_code == 201
+    (listed,) = get(shared, shared.holder(holder), "receipts")["receipts"]
+    (information,) = receipt_of(shared, listed["receipt"]).information
+    assert set(information.disclosed) == {"credit_line_minor", "statement_minor", "paid_minor", "delay_months"}
+    assert set(information.unused) == {"period_to", "currency", "evidence_level"}
+    assert information.withheld == ("period_from",)
+
+
+def test_a_consent_that_any_of_the_presented_keys_withdrew_counts(shared, holder):
+    names = [{"path": [name]} for name in ("credit_line_minor", "statement_minor", "paid_minor", "delay_months")]
+    query = {
+        "credentials": [
+            {"id": name, "format": "dc+sd-jwt", "meta": {"vct_values": [VCT]}, "claims": names} for name in ("a", "b")
+        ]
+    }
+
+    def present_by(request, keys):
+        return {
+            query_id: [
+                add_key_binding(
+                    select_disclosures(shared.credential(key), [name["path"][0] for name in names]),
+                    nonce=request["nonce"],
+                    audience=request["audience"],
+                    key=key,
+                    now_ms=shared.clock(),
+                )
+            ]
+            for query_id, key in zip(("a", "b"), keys, strict=True)
+        }
+
+    shared.score("any", holder)
+    other = SigningKey.generate()
+    codes = []
+    for _ in range(2):
+        request = shared.ask("any", query=query, holder_policy="any")
+        codes += [shared.submit(request, present_by(request, (other, holder)), "any").json()["code"]]
+        withdraw(shared, holder, "any")
+    assert codes == ["several_credentials", "consent_withdrawn"]
+
+
 def test_a_receipt_says_what_its_lender_says_of_itself(shared, holder):
     tenant_id = shared.service.tenants.load_or_append_tenant("described", shared.clock())
     described = {

@@ -12,13 +12,16 @@ import sqlalchemy
 from sqlalchemy import event, func, insert, select, update
 
 from api.store import sequencer as sequencer_module
+from api.store.consents import ConsentWithdrawn, consent_id_of
 from api.store.database import StoreUnavailable, open_engine, read_transaction, write_transaction
 from api.store.idempotency import Idempotency, IdempotencyKeyReused
 from api.store.requests import Refusal, RequestStore
 from api.store.sequencer import (
     MAX_REFUSALS_PER_REQUEST,
     AlreadyAnswered,
+    AlreadyChanged,
     AppendChange,
+    AppendConsentChange,
     Appended,
     AppendRefusal,
     AppendScore,
@@ -28,6 +31,8 @@ from api.store.sequencer import (
     SequencerStopped,
 )
 from api.store.tables import (
+    consent_receipts,
+    consents,
     idempotency_keys,
     log_entries,
     log_head,
@@ -315,6 +320,60 @@ def test_one_item_that_cannot_be_appended_does_not_take_its_neighbours_down(log,
     assert isinstance(outcomes.pop(3), Exception)
     assert all(isinstance(outcome, Appended) for outcome in outcomes)
     assert len(log.verify()) == 7
+
+
+def change(log, tenant, at_ms, *, withdraws):
+    return AppendConsentChange(
+        tenant_id=tenant,
+        subject_id=f"sub-{tenant}",
+        subject_key=b"k" * 32,
+        purpose="credit_application",
+        withdraws=withdraws,
+        receipt_id=f"rcp of {tenant} at {at_ms}",
+        at_ms=at_ms,
+        body={"consent_id": consent_id_of(f"sub-{tenant}", "credit_application")},
+        answer={},
+    )
+
+
+def test_a_withdrawal_and_scores_in_one_batch_stand_in_the_order_in_which_they_came(log):
+    requests = log.add_requests("a", 4)
+    log.sequencer.append(log.score("a", requests[0]))
+    outcomes = log.append_together(
+        [
+            log.score("a", requests[1]),
+            change(log, "a", 5, withdraws=True),
+            log.score("a", requests[2]),
+            change(log, "a", 6, withdraws=True),
+            change(log, "a", 7, withdraws=False),
+            log.score("a", requests[3]),
+            change(log, "a", 8, withdraws=True),
+        ]
+    )
+    kinds = [type(outcome) for outcome in outcomes]
+    assert kinds == [Appended, Appended, ConsentWithdrawn, AlreadyChanged, Appended, Appended, Appended]
+    with read_transaction(log.engine) as transaction:
+        (consent,) = transaction.execute(select(consents)).all()
+        receipts = transaction.execute(select(consent_receipts.c.log_index)).scalars().all()
+    assert (consent.given_at_ms, consent.withdrawn_at_ms) == (7, 8)
+    told = [each for each in log.verify() if each[3] != "refusal"]
+    assert sorted(receipts) == [each[2] for each in told]
+    assert [each[3] for each in told] == [
+        "score", "score", "consent_withdrawn", "consent_renewed", "score", "consent_withdrawn",
+    ]  # fmt: skip
+    # The request whose score was refused can be answered still, by somebody who consents.
+    with pytest.raises(ConsentWithdrawn):
+        log.sequencer.append(log.score("a", requests[2]))
+    assert isinstance(log.sequencer.append(log.score("a", requests[2], purpose="credit_review")), Appended)
+
+
+def test_a_consent_that_another_presented_key_withdrew_stops_a_score(log):
+    ours, theirs = log.add_requests("a", 1) + log.add_requests("b", 1)
+    log.sequencer.append(log.score("b", theirs))
+    log.sequencer.append(change(log, "b", 5, withdraws=True))
+    with pytest.raises(ConsentWithdrawn):
+        log.sequencer.append(log.score("a", ours, presented_subject_ids=("sub-a", "sub-b")))
+    assert isinstance(log.sequencer.append(log.score("a", ours, presented_subject_ids=("sub-a",))), Appended)
 
 
 def statements_of(engine, work):

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -14,6 +16,7 @@ from identity.consent_receipt import (
     Controller,
     PiiInformation,
     issue_consent_receipt,
+    peek_consent_receipt,
     verify_consent_receipt,
 )
 from identity.encoding import decode_base64url, encode_json
@@ -28,6 +31,7 @@ from identity.errors import (
 from identity.jws import parse_jws, sign_jws
 from identity.keys import SigningKey
 
+ROOT = Path(__file__).resolve().parents[2]
 KEY = SigningKey.generate("EdDSA")
 GIVEN = ConsentReceipt(
     id="rcp_1",
@@ -111,6 +115,12 @@ def test_two_receipts_of_the_same_event_have_two_digests():
     first, second = (issue_consent_receipt(GIVEN, key=KEY) for _ in range(2))
     assert hashlib.sha256(first.encode()).digest() != hashlib.sha256(second.encode()).digest()
     assert len(decode_base64url(payload_of(first)["salt"])) == 16
+
+
+def test_a_receipt_can_be_looked_at_without_any_key():
+    assert peek_consent_receipt(issue_consent_receipt(GIVEN, key=KEY)) == GIVEN
+    with pytest.raises(BadConsentReceipt):
+        peek_consent_receipt(signed({"salt": "AAAAAAAAAAAAAAAAAAAAAA"}))
 
 
 def test_a_receipt_by_another_key_is_not_trusted():
@@ -215,6 +225,13 @@ def test_a_receipt_altered_in_any_character_is_refused():
         altered = compact[:place] + ("A" if compact[place] != "A" else "B") + compact[place + 1 :]
         with pytest.raises(IdentityError):
             verify_consent_receipt(altered, trusted_keys=[KEY.public])
+
+
+def test_the_page_shows_a_receipt_as_it_is():
+    page = (ROOT / "docs" / "consent-receipts.md").read_text()
+    (example,) = re.findall(r"^```json\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    issued = issue_consent_receipt(GIVEN, key=KEY, random_bytes=bytes)
+    assert example == json.dumps(payload_of(issued), indent=2) + "\n"
 
 
 JSON_VALUES = st.recursive(

@@ -103,6 +103,7 @@ class Issuer:
             score_issuers=(TrustedScoreIssuer(did=self.attest.did, retired_at_size=None),),
             log_keys=(self.log.verifier_key,),
             seal_keys=(self.seal.public,),
+            receipt_keys=(),
             anchors=anchors,
         )
         return json.dumps(format_trust(trust)).encode()
