@@ -23,6 +23,10 @@ from identity.did_resolver import DidResolver
 from identity.fetch import GuardedFetcher
 from identity.openid4vp import client_id_of
 
+_HTTPS = re.compile(r"https://[!-~]{1,500}", re.ASCII)
+_CONTACT = re.compile(r"(mailto:[!-~]{3,320}|https://[!-~]{1,500})", re.ASCII)
+_JURISDICTION = re.compile(r"[A-Z]{2}(-[A-Z0-9]{1,3})?", re.ASCII)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Stores:
@@ -40,11 +44,6 @@ class Stores:
         if tenant_id is None:
             raise CommandFailed("There is no tenant of that name.")
         return tenant_id
-
-
-_HTTPS = re.compile(r"https://[!-~]{1,500}", re.ASCII)
-_CONTACT = re.compile(r"(mailto:[!-~]{3,320}|https://[!-~]{1,500})", re.ASCII)
-_JURISDICTION = re.compile(r"[A-Z]{2}(-[A-Z0-9]{1,3})?", re.ASCII)
 
 
 def open_tenants(settings: Settings) -> TenantStore:

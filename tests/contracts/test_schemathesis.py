@@ -17,6 +17,7 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import Status, events, from_schema
 from schemathesis.generation.case import Case
 
+from api.http import holder_session
 from identity.credential_types.types import load_credential_types
 from identity.holder_proof import sign_holder_proof
 from identity.keys import SigningKey
@@ -61,8 +62,6 @@ class RealValues:
     def __init__(self, harness: Any) -> None:
         self._harness = harness
         self._holder = SigningKey.generate()
-        self._session: dict[str, str] = {}
-        self._session_ends_ms = 0
         self._turns: dict[str, Iterator[int]] = defaultdict(count)
         tenant_id = harness.service.tenants.load_or_append_tenant("lender", harness.clock())
         client = harness.service.tenants.append_client(
@@ -70,8 +69,9 @@ class RealValues:
         )
         self._credentials = {"client_id": client.client_id, "client_secret": client.client_secret}
         self._score = harness.score(holder=self._holder)
-        applicant = self._holder_headers()
-        self._receipt = harness.http.get("/v1/holder/receipts", headers=applicant).json()["receipts"][0]
+        #: The headers of the applicant whose all this is.
+        self.applicant = harness.holder(self._holder)
+        self._receipt = harness.http.get("/v1/holder/receipts", headers=self.applicant).json()["receipts"][0]
         self._asked = harness.ask()
         other = harness.ask(purpose="prequalification")
         assert harness.submit(other, harness.vp_token(other, self._holder)).status_code == 201
@@ -81,10 +81,8 @@ class RealValues:
             assert time.monotonic() < deadline, "no checkpoint was published"
             time.sleep(0.01)
 
-    def put_into(self, case: Case, kwargs: dict[str, Any]) -> None:
+    def put_into(self, case: Case) -> None:
         """Change a positive case that is about to be sent."""
-        if "applicant" in case.operation.definition.raw["tags"]:
-            kwargs["headers"] = {**(kwargs.get("headers") or {}), **self._holder_headers()}
         if case.meta is None or not case.meta.generation.mode.is_positive:
             return
         operation_id = case.operation.definition.raw["operationId"]
@@ -95,13 +93,6 @@ class RealValues:
         put = getattr(self, operation_id, None)
         if put is not None and (turn % 4 != 3 or operation_id in ALWAYS_REAL):
             put(case, turn)
-
-    def _holder_headers(self) -> dict[str, str]:
-        """Those of an applicant, whose session ends sooner than the run may."""
-        if self._harness.clock() >= self._session_ends_ms:
-            self._session = self._harness.holder(self._holder)
-            self._session_ends_ms = self._harness.clock() + 300_000
-        return self._session
 
     def createToken(self, case: Case, turn: int) -> None:
         scope = {"scope": SCOPES[turn % len(SCOPES)]} if turn % 2 else {}
@@ -166,7 +157,7 @@ class RealValues:
 
     def _of_another_purpose(self, case: Case, _turn: int) -> None:
         """A consent that no other operation here needs."""
-        consents = self._harness.http.get("/v1/holder/consents", headers=self._holder_headers()).json()["consents"]
+        consents = self._harness.http.get("/v1/holder/consents", headers=self.applicant).json()["consents"]
         case.path_parameters = {"consent_id": next(e["id"] for e in consents if e["purpose"] == "prequalification")}
 
     def readTile(self, case: Case, turn: int) -> None:
@@ -186,11 +177,20 @@ class RealValues:
         case.body = {"did": self._issuer, "vct": types[turn % len(types)]}
 
 
-def test_every_answer_is_one_that_the_contract_has(served, say_at_the_end):
+def test_every_answer_is_one_that_the_contract_has(served, say_at_the_end, monkeypatch):
     token = served.token("lender", SCOPES)["Authorization"]
     base_url = str(served.http.base_url)
+    monkeypatch.setattr(holder_session, "SESSION_VALID_S", 3_600)  # or it could end before the run does
     real = RealValues(served)
-    config = SchemathesisConfig.from_dict(CONFIG | {"base-url": base_url, "headers": {"Authorization": token}})
+    of_applicant = {"include-tag": "applicant", "headers": real.applicant}
+    config = SchemathesisConfig.from_dict(
+        CONFIG
+        | {
+            "base-url": base_url,
+            "headers": {"Authorization": token},
+            "operations": [*CONFIG["operations"], of_applicant],
+        }
+    )
     schema = schemathesis.openapi.from_dict(served.http.get("/v1/openapi.json").json(), config=config)
     operations = sorted(each.ok().label for each in schema.get_all_operations())
 
@@ -199,7 +199,7 @@ def test_every_answer_is_one_that_the_contract_has(served, say_at_the_end):
 
     @schemathesis.hook("before_call")
     def put_real_values(context, case, kwargs):
-        real.put_into(case, kwargs)
+        real.put_into(case)
 
     try:
         for event in from_schema(schema).execute():
