@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from identity.certificate import CertificateChain, parse_x5c_leaf
 from identity.dcql import DcqlQuery, parse_dcql_query
-from identity.did import resolve_verification_key
+from identity.did_resolver import DidResolver
 from identity.encoding import JsonObject, JsonValue, encode_json, parse_json, parse_json_object
 from identity.errors import (
     BadKey,
@@ -193,17 +193,24 @@ def _request_parameters(request: PresentationRequest, encryption_key: Encryption
 
 
 def verify_request_object(
-    compact: str, *, client_id: str, now_ms: int, wallet_nonce: str | None = None
+    compact: str,
+    *,
+    client_id: str,
+    now_ms: int,
+    wallet_nonce: str | None = None,
+    dids: DidResolver | None = None,
 ) -> RequestObject:
     """Reads a request object as a wallet does, checked against the DID or the hash within the link's `client_id`.
 
-    Of a certificate it takes the hash, the key and the dates: the hash names the certificate, whoever else signed it.
-    Raises WrongTyp, BadSignature and their kin, BadCertificate, CertificateNotValid, ClientIdMismatch when the object
-    speaks for another client or its key is not the client's, RequestExpired, and RequestObjectInvalid when it names no
-    key, lacks the `wallet_nonce` that the wallet gave, or asks for anything but a direct_post of a vp_token.
+    Without `dids` a DID must be its own document; the key of any other has to be one for authentication. Of a
+    certificate it takes the hash, the key and the dates: the hash names the certificate, whoever else signed it. Raises
+    WrongTyp, BadSignature and their kin, BadCertificate, CertificateNotValid, ClientIdMismatch when the object speaks
+    for another client or its key is not the client's, RequestExpired, and RequestObjectInvalid when it names no key,
+    lacks the `wallet_nonce` that the wallet gave, or asks for anything but a direct_post of a vp_token.
     """
     parsed = parse_jws(compact, brings_certificate=client_id.startswith("x509_hash:"))
-    payload = parse_json_object(verify_jws(parsed, _client_key(parsed, client_id, now_ms), typ=REQUEST_OBJECT_TYP))
+    key = _client_key(parsed, client_id, dids or DidResolver(None), now_ms)
+    payload = parse_json_object(verify_jws(parsed, key, typ=REQUEST_OBJECT_TYP))
     if payload.get("aud") != SELF_ISSUED_AUDIENCE or payload.get("wallet_nonce") != wallet_nonce:
         raise RequestObjectInvalid
     expires_at_s = payload.get("exp")
@@ -233,14 +240,14 @@ def parse_unsigned_request(parameters: Mapping[str, str]) -> RequestObject:
     return _read_request(payload, client_id, None)
 
 
-def _client_key(parsed: ParsedJws, client_id: str, now_ms: int) -> PublicKey:
+def _client_key(parsed: ParsedJws, client_id: str, dids: DidResolver, now_ms: int) -> PublicKey:
     """The key that a client identifier stands for; under `redirect_uri:` nothing may be signed (section 5.9.3)."""
     prefix, _, identifier = client_id.partition(":")
     if prefix == "decentralized_identifier":
         if parsed.kid is None:  # section 5.9.3: the key must be named, even where the DID has one only
             raise RequestObjectInvalid
         try:
-            return resolve_verification_key(did=identifier, kid=parsed.kid)
+            return dids.resolve_key(did=identifier, kid=parsed.kid, relationship="authentication", now_ms=now_ms)
         except IssuerKeyMismatch:
             raise ClientIdMismatch from None
     if prefix == "x509_hash":

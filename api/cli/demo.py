@@ -41,6 +41,7 @@ from api.cli.wallet import (
 )
 from api.clock import now_ms
 from api.settings import Settings, load_settings
+from identity.did_resolver import DidResolver
 from identity.encoding import JsonValue
 from identity.holder import present
 from identity.keys import SigningKey
@@ -179,7 +180,7 @@ def _issue(institutions: tuple[Institution, ...], wallet: Path) -> tuple[Signing
     claims = cast(Mapping[str, Mapping[str, JsonValue]], person.claims)
     credentials = issue_to(institutions, claims, key.public, made_ms=now_ms())
     for credential in credentials:
-        verify_received(credential, key)
+        verify_received(credential, key, DidResolver(None))
     store_credentials(wallet, credentials)
     return key, list(person.claims)
 

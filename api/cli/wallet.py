@@ -13,7 +13,8 @@ import httpx
 
 from api.cli.terminal import USAGE, CommandFailed, print_json, print_rows, read_file
 from api.clock import now_ms
-from identity.did import resolve_verification_key
+from api.settings import load_settings
+from identity.did_resolver import DidResolver
 from identity.disclosures import disclose_claims
 from identity.encoding import JsonObject, encode_json, parse_json_object
 from identity.errors import IdentityError
@@ -77,13 +78,13 @@ def load_key(path: Path) -> SigningKey:
 
 def receive_credentials(folder: Path, files: list[Path], *, as_json: bool) -> None:
     """Keep the credentials in files; all of them, or none."""
-    key = load_key(folder / KEY_FILE)
+    key, dids = load_key(folder / KEY_FILE), DidResolver(_fetcher())
     received = []
     for path in files:
         data = read_file(path, max_bytes=MAX_CREDENTIAL_BYTES)
         try:
             credential = data.decode("ascii").strip()
-            verify_received(credential, key)
+            verify_received(credential, key, dids)
         except UnicodeDecodeError:
             raise CommandFailed(f"{path} is not a credential.") from None
         except (IdentityError, CommandFailed) as refused:
@@ -96,9 +97,14 @@ def receive_credentials(folder: Path, files: list[Path], *, as_json: bool) -> No
         print(f"Received {len(received)} credential{'' if len(received) == 1 else 's'}.")
 
 
-def verify_received(credential: str, key: SigningKey) -> None:
+def verify_received(credential: str, key: SigningKey, dids: DidResolver) -> None:
     """Raises IdentityError or `CommandFailed` unless the credential is its issuer's, in time, and the wallet's."""
-    verified = verify_sd_jwt(credential, issuer_key_for=_issuer_key, now_ms=now_ms(), key_binding=None)
+    at_ms = now_ms()
+
+    def issuer_key_for(parsed: ParsedIssuerJwt) -> PublicKey:
+        return dids.resolve_key(did=parsed.issuer, kid=parsed.kid, relationship="assertionMethod", now_ms=at_ms)
+
+    verified = verify_sd_jwt(credential, issuer_key_for=issuer_key_for, now_ms=at_ms, key_binding=None)
     if verified.holder != key.public:
         raise CommandFailed("It is bound to another key than this wallet's.")
 
@@ -181,9 +187,9 @@ def parse_request_link(link: str) -> RequestLink:
 def fetch_request(link: RequestLink) -> RequestObject:
     """Fetch the question and verify that whom the link names asks it, and that the answer goes where it came from."""
     origin = _origin(link.request_uri)
-    fetcher = GuardedFetcher(allow_http_origins=frozenset({origin} if _is_loopback(origin) else ()))
+    fetcher = _fetcher(origin)
     compact = fetcher.fetch(link.request_uri, f"application/{REQUEST_OBJECT_TYP}").decode("ascii", "replace")
-    request = verify_request_object(compact, client_id=link.client_id, now_ms=now_ms())
+    request = verify_request_object(compact, client_id=link.client_id, now_ms=now_ms(), dids=DidResolver(fetcher))
     # Whoever copied somebody's link into their own page cannot have the answer sent elsewhere.
     if _origin(request.response_uri) != origin:
         raise CommandFailed("The answer would go to another place than the request came from.")
@@ -245,8 +251,10 @@ def _describe(sd_jwt: str) -> dict[str, Any]:
     }
 
 
-def _issuer_key(parsed: ParsedIssuerJwt) -> PublicKey:
-    return resolve_verification_key(did=parsed.issuer, kid=parsed.kid)
+def _fetcher(*origins: str) -> GuardedFetcher:
+    """Fetches from public addresses, and from loopback origins that are allowed or that the link itself is of."""
+    allowed = load_settings().allow_http_origins | set(filter(_is_loopback, origins))
+    return GuardedFetcher(allow_http_origins=allowed)
 
 
 def _public_path(private: Path) -> Path:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from identity.certificate import issue_self_signed, parse_certificate_chain
+from identity.did_resolver import DidResolver
 from identity.encoding import decode_base64url, encode_base64url, encode_json
 from identity.errors import (
     BadCertificate,
@@ -26,6 +27,7 @@ from identity.errors import (
     JsonDuplicateKey,
     JsonNumber,
     JweKeyMismatch,
+    KeyNotForRelationship,
     KeySourceNotAllowed,
     PrivateKeyInJwk,
     RequestExpired,
@@ -35,6 +37,7 @@ from identity.errors import (
     VpTokenInvalid,
     WrongTyp,
 )
+from identity.fetch import GuardedFetcher
 from identity.jwe import derive_decryption_key, encrypt
 from identity.jws import parse_jws, sign_jws
 from identity.keys import SigningKey
@@ -130,6 +133,36 @@ def test_a_request_object_that_does_not_say_which_key_signed_it_is_refused(scene
     payload = parse_jws(rebuilt(scene)).payload
     with pytest.raises(RequestObjectInvalid):
         read(scene, sign_jws({"typ": "oauth-authz-req+jwt"}, payload, scene.verifier_key))
+
+
+class VerifierDocument(GuardedFetcher):
+    """The document of a verifier of did:web, in which its key serves for `relationship`."""
+
+    def __init__(self, key: SigningKey, relationship: str) -> None:
+        super().__init__()
+        method = {"id": key.kid, "type": "JsonWebKey", "controller": key.did, "publicKeyJwk": key.public.jwk}
+        self.document = {"id": key.did, "verificationMethod": [method], relationship: [key.kid]}
+
+    def fetch(self, url: str, accept: str, *, max_bytes: int | None = None) -> bytes:
+        assert url == "https://verifier.example/.well-known/did.json"
+        return encode_json(self.document)
+
+
+def test_a_verifier_of_did_web_is_known_by_a_key_for_authentication(scene: Any) -> None:
+    key = scene.verifier_key.known_as("did:web:verifier.example")
+    request = scene.request(audience=client_id_of(key))
+    compact = build_request_object(request, did_signer(key), scene.now_ms)
+
+    def verify(dids: DidResolver | None) -> Any:
+        return verify_request_object(compact, client_id=client_id_of(key), now_ms=scene.now_ms, dids=dids)
+
+    assert verify(DidResolver(VerifierDocument(key, "authentication"))).nonce == request.nonce
+    with pytest.raises(KeyNotForRelationship):
+        verify(DidResolver(VerifierDocument(key, "assertionMethod")))
+    with pytest.raises(BadSignature):
+        verify(DidResolver(VerifierDocument(SigningKey.generate().known_as(key.kid), "authentication")))
+    with pytest.raises(BadDid):
+        verify(None)
 
 
 def test_a_request_object_of_another_client_is_refused(scene: Any) -> None:
