@@ -91,6 +91,16 @@ class RequestObject:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OpenedResponse:
+    """A wallet's answer, decrypted where it was encrypted, of which nothing was read yet but whose session it is of."""
+
+    state: str
+    encrypted: bool
+    response_mode: ResponseMode
+    members: JsonObject = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
 class AuthorizationResponse:
     """Presentations by query id, none of them verified yet, and the state of the request they answer."""
 
@@ -298,41 +308,41 @@ def _read_encryption(metadata: JsonValue) -> ResponseEncryption:
     raise RequestObjectInvalid
 
 
-def parse_authorization_response(
+def open_authorization_response(
     form: Mapping[str, str], *, response_mode: ResponseMode = "direct_post", keys: Sequence[DecryptionKey] = ()
-) -> AuthorizationResponse | AuthorizationErrorResponse:
-    """Reads the fields of a direct_post (section 8.2), of which the caller has refused any that came twice.
+) -> OpenedResponse:
+    """Opens a direct_post (section 8.2), of whose fields the caller has refused any that came twice.
 
-    Under `direct_post.jwt` the answer, its state within, is encrypted to one of `keys` (section 8.3); a wallet that
-    declines may do so in the clear, for it discloses nothing. Unknown fields are skipped, as section 8.1 demands.
-    Raises EncryptedResponseNotAsked or ResponseNotEncrypted where the other mode was asked, what `decrypt` raises,
-    ResponseInvalid when the answer is neither a vp_token nor an error or lacks the state that we always send, and
-    VpTokenInvalid.
+    Under `direct_post.jwt` all of it, the state too, is encrypted to one of `keys` (section 8.3). Raises what `decrypt`
+    raises, the JSON errors, EncryptedResponseNotAsked, and ResponseInvalid where there is no state such as we send.
     """
-    if response_mode == "direct_post":
-        if "response" in form:
-            raise EncryptedResponseNotAsked
-        members: JsonObject = dict(form)
-        if "vp_token" in form:
-            members["vp_token"] = parse_json(form["vp_token"])
-        return _read_answer(members)
-    if "vp_token" in form:
-        raise ResponseNotEncrypted
-    if "response" not in form:
-        return _read_answer(dict(form))
-    if "error" in form:
+    encrypted = "response" in form
+    if encrypted and response_mode == "direct_post":
+        raise EncryptedResponseNotAsked
+    if encrypted and {"vp_token", "error"} & form.keys():
         raise ResponseInvalid
-    return _read_answer(parse_json_object(decrypt(form["response"], keys)))
-
-
-def _read_answer(members: JsonObject) -> AuthorizationResponse | AuthorizationErrorResponse:
+    members: JsonObject = parse_json_object(decrypt(form["response"], keys)) if encrypted else dict(form)
     state = members.get("state")
     if not isinstance(state, str) or not 1 <= len(state) <= _MAX_STATE:
         raise ResponseInvalid
+    return OpenedResponse(state=state, encrypted=encrypted, response_mode=response_mode, members=members)
+
+
+def parse_authorization_response(opened: OpenedResponse) -> AuthorizationResponse | AuthorizationErrorResponse:
+    """Reads what an opened response says; unknown members are skipped, as section 8.1 demands.
+
+    A wallet that declines may do so in the clear, for it discloses nothing. Raises ResponseNotEncrypted, the JSON
+    errors, VpTokenInvalid, and ResponseInvalid when it is neither a vp_token nor an error.
+    """
+    members = opened.members
     if ("vp_token" in members) == ("error" in members):
         raise ResponseInvalid
     if "vp_token" in members:
-        return AuthorizationResponse(vp_token=parse_vp_token(members["vp_token"]), state=state)
+        if opened.response_mode == "direct_post.jwt" and not opened.encrypted:
+            raise ResponseNotEncrypted
+        # A form holds it as JSON text, an encrypted answer is JSON itself.
+        vp_token = members["vp_token"] if opened.encrypted else parse_json(cast(str, members["vp_token"]))
+        return AuthorizationResponse(vp_token=parse_vp_token(vp_token), state=opened.state)
     error, description = members["error"], members.get("error_description")
     if not isinstance(error, str) or not _ERROR_CODE.fullmatch(error):
         raise ResponseInvalid
@@ -341,7 +351,7 @@ def _read_answer(members: JsonObject) -> AuthorizationResponse | AuthorizationEr
             raise ResponseInvalid
         if not _ERROR_DESCRIPTION.fullmatch(description):
             raise ResponseInvalid
-    return AuthorizationErrorResponse(error=error, description=description, state=state)
+    return AuthorizationErrorResponse(error=error, description=description, state=opened.state)
 
 
 def parse_vp_token(value: JsonValue) -> Mapping[str, list[Presentation]]:

@@ -26,9 +26,13 @@ from identity.errors import (
     NonceUsed,
     RequestExpired,
     ResponseInvalid,
-    ResponseNotEncrypted,
 )
-from identity.openid4vp import AuthorizationErrorResponse, build_request_object, parse_authorization_response
+from identity.openid4vp import (
+    AuthorizationErrorResponse,
+    build_request_object,
+    open_authorization_response,
+    parse_authorization_response,
+)
 from identity.presentation import Expired, Submitted, retrieve
 from scoring.errors import ScoringError
 
@@ -232,16 +236,16 @@ def _take_answer(service: Service, request_id: str, form: dict[str, str], *, pos
     stored = load_request(service, request_id, None)
     request = stored.request
     keys = decryption_keys(service, request) if request.response_mode == "direct_post.jwt" else []
+    opened = open_authorization_response(form, response_mode=request.response_mode, keys=keys)
+    request.verify_session(state=opened.state, response_uri=posted_to)
     try:
-        answer = parse_authorization_response(form, response_mode=request.response_mode, keys=keys)
-    except ResponseNotEncrypted as refused:
-        # The one answer that is refused unread and still known to be of this session, so the lender hears of it.
-        request.verify_session(state=form.get("state", ""), response_uri=posted_to)
-        _verify_open(stored)
+        answer = parse_authorization_response(opened)
+    except IdentityError as refused:
+        # Whoever sent it knows the state, so it is of this session, and the lender hears what its wallet did wrong.
         refused.step = "response"
         record_refusal(service.rooms, stored, refusal_of(refused, now_ms), now_ms)
+        service.metrics.presentations.labels(refused.code).inc()
         raise
-    request.verify_session(state=answer.state, response_uri=posted_to)
     if isinstance(answer, AuthorizationErrorResponse):
         retrieve(stored.state, now_ms)  # raises where there is nothing left to decline
         record_refusal(service.rooms, stored, replace(_DECLINED, at_ms=now_ms), now_ms)

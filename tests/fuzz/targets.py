@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from identity import dcql, did, did_web, encoding, jws, keys, openid4vp, sd_jwt, status_list
+from identity import certificate, dcql, did, did_web, encoding, jwe, jws, keys, openid4vp, sd_jwt, status_list
 from identity.did_resolver import DidResolver
 from identity.errors import IdentityError
 from tests.fuzz.mutations import (
@@ -60,6 +60,10 @@ def signing_key(number: int) -> keys.SigningKey:
 
 
 ISSUER, HOLDER, STRANGER = signing_key(11), signing_key(12), signing_key(13)
+CERTIFIED = openid4vp.certificate_signer(
+    ISSUER, certificate.parse_certificate_chain(certificate.issue_self_signed(ISSUER, name="v", now_ms=NOW_MS))
+)
+JWE_KEY = jwe.derive_decryption_key(b"s" * 32, b"r1")
 
 
 def text_of(data: bytes) -> str:
@@ -427,7 +431,7 @@ def _run_vp_token(data: bytes) -> bool:
 
 def _run_authorization_response(data: bytes) -> bool:
     form = dict(parse_qsl(text_of(data), keep_blank_values=True, errors="surrogateescape"))
-    response = taken(lambda: openid4vp.parse_authorization_response(form))
+    response = taken(lambda: openid4vp.parse_authorization_response(openid4vp.open_authorization_response(form)))
     assert response is None or response.state == form["state"]
     return response is not None
 
@@ -444,6 +448,39 @@ def _request_object() -> bytes:
 
 def _verify_request_object(data: bytes) -> Any:
     return openid4vp.verify_request_object(text_of(data), client_id=openid4vp.client_id_of(ISSUER), now_ms=NOW_MS)
+
+
+def _certified_request() -> bytes:
+    payload = encoding.parse_json_object(jws.parse_jws(_request_object().decode()).payload)
+    header = {**CERTIFIED.header, "typ": openid4vp.REQUEST_OBJECT_TYP}
+    return jws.sign_jws(header, encoding.encode_json({**payload, "client_id": CERTIFIED.client_id}), ISSUER).encode()
+
+
+def _verify_certified_request(data: bytes) -> Any:
+    return openid4vp.verify_request_object(text_of(data), client_id=CERTIFIED.client_id, now_ms=NOW_MS)
+
+
+def _unsigned_request() -> bytes:
+    members = {
+        **{"client_id": "redirect_uri:https://v.example/r", "response_uri": "https://v.example/r", "nonce": NONCE},
+        **{"response_mode": "direct_post.jwt", "response_type": "vp_token", "state": "s"},
+        "dcql_query": json.dumps(QUERY),
+        "client_metadata": json.dumps({"jwks": {"keys": [JWE_KEY.public.jwk]}}),
+    }
+    return urlencode(members).encode()
+
+
+def _run_unsigned_request(data: bytes) -> bool:
+    members = dict(parse_qsl(text_of(data), keep_blank_values=True, errors="surrogateescape"))
+    request = taken(lambda: openid4vp.parse_unsigned_request(members))
+    assert request is None or request.client_id == f"redirect_uri:{request.response_uri}"
+    return request is not None
+
+
+def _open_encrypted_response(data: bytes) -> Any:
+    return openid4vp.open_authorization_response(
+        {"response": text_of(data)}, response_mode="direct_post.jwt", keys=[JWE_KEY]
+    )
 
 
 def _mutate_form(data: bytes, random: Random) -> bytes:
@@ -552,4 +589,11 @@ TARGETS: dict[str, Target] = {
         mutate=_mutate_form,
     ),
     "request-object": _whole_token(_verify_request_object, mutate_jws, _request_object()),
+    "request-object-x509": _whole_token(_verify_certified_request, mutate_jws, _certified_request()),
+    "unsigned-request": Target(seeds=(_unsigned_request(),), run=_run_unsigned_request, mutate=_mutate_form),
+    "encrypted-response": _whole_token(
+        _open_encrypted_response,
+        mutate_jws,
+        jwe.encrypt(b'{"state":"s","error":"a"}', JWE_KEY.public, "A128GCM").encode(),
+    ),
 }

@@ -10,7 +10,12 @@ from identity.dcql import parse_dcql_query
 from identity.encoding import encode_base64url, encode_json, parse_json, parse_json_object
 from identity.errors import IdentityError
 from identity.jws import parse_jws
-from identity.openid4vp import parse_authorization_response, parse_unsigned_request, parse_vp_token
+from identity.openid4vp import (
+    open_authorization_response,
+    parse_authorization_response,
+    parse_unsigned_request,
+    parse_vp_token,
+)
 
 EXAMPLES = "1.0/examples"
 SIMPLE = '{"credentials":[{"id":"a","format":"dc+sd-jwt","meta":{"vct_values":["x"]},"claims":[{"path":["b"]}]}]}'
@@ -59,7 +64,8 @@ def read_example(kind: str, text: str) -> object:
         case "header":
             return parse_jws(".".join([encode_base64url(text.encode()), "e30", ""]))
         case "response":
-            return parse_authorization_response({name: str(value) for name, value in parse_json_object(text).items()})
+            form = {name: str(value) for name, value in parse_json_object(text).items()}
+            return parse_authorization_response(open_authorization_response(form))
         case "presentation":
             return parse_vp_token({"a": [parse_json(text)]})
     # A request: its query is cut short in print, so another stands in for it; and it is read under the one prefix that
