@@ -17,6 +17,7 @@ from api.http.metrics import Metrics
 from api.http.observe import ObserveMiddleware
 from api.http.openapi import install_routes
 from api.http.service import Service
+from api.issuance import IssuanceRooms
 from api.keystore import Keyring, load_or_create_keyring
 from api.receipts import Receipts
 from api.request_signers import load_request_signers
@@ -27,9 +28,11 @@ from api.store.consents import ConsentStore
 from api.store.database import migrate, migrate_keystore, open_engine
 from api.store.health import HealthStore
 from api.store.holder import HolderStore
+from api.store.issuer_keys import IssuerKeyStore
 from api.store.jobs import JobStore, Lease
 from api.store.log import LogStore
 from api.store.nonces import NonceStore
+from api.store.offers import OfferStore
 from api.store.requests import RequestStore
 from api.store.revocation import RevocationStore
 from api.store.scores import ScoreStore
@@ -55,6 +58,8 @@ MAX_BODY_BYTES = 64 * 1024
 #: How long one step waits for contract and log to be mined, and so a stop for the step; the next one waits on.
 _SET_UP_WAIT_S = 15.0
 _PASSWORDS_AT_ONCE = 2
+#: How long an offer that is over may keep its claims, where it did not erase them itself.
+_SWEEP_EVERY_MS = 60_000
 
 
 def create_app(settings: Settings, clock: Callable[[], int] = now_ms) -> FastAPI:
@@ -96,6 +101,9 @@ def create_app(settings: Settings, clock: Callable[[], int] = now_ms) -> FastAPI
     dids = DidResolver(fetcher)
     linked_data = LinkedDataWorkers()
     types = load_credential_types()
+    scores = ScoreStore(engine=engine, subjects=subjects)
+    nonces = NonceStore(engine=engine, mac_key=keyring.active("mac").secret)
+    status_list_prefix = f"{settings.base_url}/v1/status-lists/"
     rooms = Rooms(
         verifier=Verifier(
             statuses=StatusChecker(fetcher, dids),
@@ -122,12 +130,30 @@ def create_app(settings: Settings, clock: Callable[[], int] = now_ms) -> FastAPI
         statuses=statuses,
         sequencer=sequencer,
         mac_key=keyring.active("mac").secret,
-        status_list_prefix=f"{settings.base_url}/v1/status-lists/",
+        status_list_prefix=status_list_prefix,
         score_valid_days=settings.score_valid_days,
     )
-    scores = ScoreStore(engine=engine, subjects=subjects)
+    issuance = IssuanceRooms(
+        offers=OfferStore(
+            engine=engine,
+            keystore=keystore,
+            master_keys=[key.secret for key in keyring.all("encrypt")],
+            mac_key=keyring.active("mac").secret,
+        ),
+        issuer_keys=IssuerKeyStore(keystore=keystore, master_keys=[key.secret for key in keyring.all("encrypt")]),
+        nonces=nonces,
+        scores=scores,
+        statuses=statuses,
+        subjects=subjects,
+        sequencer=sequencer,
+        types=types,
+        attest_key=rooms.attest_key,
+        base_url=settings.base_url,
+        status_list_prefix=status_list_prefix,
+    )
     service = Service(
         rooms=rooms,
+        issuance=issuance,
         clock=clock,
         base_url=settings.base_url,
         log_origin=settings.log_origin,
@@ -142,7 +168,7 @@ def create_app(settings: Settings, clock: Callable[[], int] = now_ms) -> FastAPI
         requests=requests_store,
         scores=scores,
         holders=HolderStore(engine=engine, entries=scores),
-        nonces=NonceStore(engine=engine, mac_key=keyring.active("mac").secret),
+        nonces=nonces,
         statuses=statuses,
         revocations=RevocationStore(engine=engine, subjects=subjects, sequencer=sequencer),
         trust=trust,
@@ -156,7 +182,7 @@ def create_app(settings: Settings, clock: Callable[[], int] = now_ms) -> FastAPI
     )
     workers = WorkerLoop(
         jobs=JobStore(engine=engine, owner=secrets.token_hex(8)),
-        steps=_worker_steps(settings, keyring, log_store, anchors),
+        steps=_worker_steps(settings, keyring, log_store, anchors, issuance),
         clock=clock,
     )
 
@@ -185,7 +211,7 @@ def create_app(settings: Settings, clock: Callable[[], int] = now_ms) -> FastAPI
 
 
 def _worker_steps(
-    settings: Settings, keyring: Keyring, log_store: LogStore, anchors: AnchorStore
+    settings: Settings, keyring: Keyring, log_store: LogStore, anchors: AnchorStore, issuance: IssuanceRooms
 ) -> dict[str, RecurringStep]:
     key = keyring.active("anchor").secret
 
@@ -233,7 +259,15 @@ def _worker_steps(
     def run_anchor(lease: Lease, at_ms: int) -> None:
         anchor_step(anchor_rooms, lease, at_ms)
 
-    steps = {"checkpoint": RecurringStep(run=run_checkpoint, every_ms=settings.checkpoint_interval_ms)}
+    def run_sweep(_lease: Lease, at_ms: int) -> None:
+        issuance.nonces.sweep(at_ms)
+        while issuance.offers.sweep(at_ms):
+            pass
+
+    steps = {
+        "checkpoint": RecurringStep(run=run_checkpoint, every_ms=settings.checkpoint_interval_ms),
+        "sweep": RecurringStep(run=run_sweep, every_ms=_SWEEP_EVERY_MS),
+    }
     if settings.rpc_url:
         steps["anchor"] = RecurringStep(run=run_anchor, every_ms=settings.anchor_poll_ms)
     return steps

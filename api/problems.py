@@ -16,6 +16,7 @@ from api.store import (
     idempotency,
     jobs,
     nonces,
+    offers,
     revocation,
     sequencer,
     subjects,
@@ -109,12 +110,14 @@ _BAD_CREDENTIAL_REQUEST: Sequence[type[Exception]] = (
     identity.ResponseEncryptionNotOffered, identity.KeyProofMissing, identity.ProofTypeNotSupported,
     identity.TooManyKeyProofs, identity.KeyProofKeyAmbiguous, identity.KeyProofAudienceMismatch,
     identity.KeyProofNonceMissing, identity.KeyProofNoncesDiffer, identity.KeyProofStale,
-    identity.KeyProofIssuerNotAllowed, identity.HolderKeyRepeated,
+    identity.KeyProofIssuerNotAllowed, identity.HolderKeyRepeated, offers.PreAuthorizedCodeInvalid,
+    offers.TxCodeWrong, offers.TxCodeMissing, offers.TxCodeNotExpected, offers.AlreadyIssued,
+    offers.HolderKeyUsedBefore,
 )  # fmt: skip
 
 _TOO_LARGE: Sequence[type[Exception]] = (BodyTooLarge, identity.TooLarge)
 
-_UNAUTHORIZED: Sequence[type[Exception]] = (TokenMissing, tenants.ClientNotAuthenticated)
+_UNAUTHORIZED: Sequence[type[Exception]] = (TokenMissing, tenants.ClientNotAuthenticated, offers.AccessTokenInvalid)
 
 _FORBIDDEN: Sequence[type[Exception]] = (ScopeMissing, consents.ConsentWithdrawn)
 
@@ -123,7 +126,7 @@ _NOT_FOUND: Sequence[type[Exception]] = (NotFound, chain.BadTilePath, chain.Tile
 #: The request is no longer, or not any more, what the answer is for.
 _CONFLICT: Sequence[type[Exception]] = (
     identity.NonceUsed, identity.RequestExpired, identity.StateMismatch, identity.ResponseUriMismatch,
-    idempotency.IdempotencyKeyReused, nonces.NonceSpent,
+    idempotency.IdempotencyKeyReused, nonces.NonceSpent, offers.ScoreOver, offers.OfferOver,
     revocation.RevocationFinal, revocation.ScoreNotValid, trust.TrustOverlaps, trust.IssuerListStale,
 )  # fmt: skip
 

@@ -31,6 +31,7 @@ SCOPES = {
     "lender": "Ask for presentations, submit them, read own scores",
     "compliance": "Read the tenant's audit entries",
     "operator": "Manage the tenant's trusted issuers, suspend and revoke what was issued",
+    "issuer": "Offer credentials under the tenant's own issuer key",
     "metrics": "Read the metrics of the whole service: for whoever runs it, not for a tenant",
 }
 
@@ -68,6 +69,7 @@ def caller_of(request: Request, needed: SecurityScopes, _documented: Annotated[s
 Lender = Annotated[Caller, Security(caller_of, scopes=["lender"])]
 Compliance = Annotated[Caller, Security(caller_of, scopes=["compliance"])]
 Operator = Annotated[Caller, Security(caller_of, scopes=["operator"])]
+Issuer = Annotated[Caller, Security(caller_of, scopes=["issuer"])]
 Monitor = Annotated[Caller, Security(caller_of, scopes=["metrics"])]
 AnyClient = Annotated[Caller, Security(caller_of)]
 

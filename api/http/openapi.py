@@ -16,8 +16,10 @@ from api.http import (
     auth,
     holder,
     holder_session,
+    issuance,
     issuers,
     log,
+    offers,
     operations,
     presentations,
     registry,
@@ -69,6 +71,8 @@ _TAGS = {
     "applicant": "Prove a key; see what is its holder's, and withdraw a consent.",
     "status": "Suspend and revoke what was issued; the status lists that tell everybody.",
     "issuers": "Which issuers the tenant trusts for what, and when.",
+    "credential offers": "Offer credentials and copies of scores to a holder's wallet.",
+    "issuance": "What a wallet meets: OpenID4VCI 1.0, pre-authorized codes, key proofs, batches.",
     "audit": "What was decided and why, for compliance officers.",
     "log": "The public log, as C2SP tlog-tiles lays it out; it holds salted commitments and no content.",
     "registry": "Models and public keys.",
@@ -139,6 +143,8 @@ def install_routes(app: FastAPI) -> None:
         presentations,
         scores,
         status,
+        offers,
+        issuance,
         holder_session,
         holder,
         issuers,
@@ -195,6 +201,11 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
         "type": "http",
         "scheme": "basic",
         "description": "A client's id and secret, for the token endpoint only; they may also stand in the form.",
+    }
+    components["securitySchemes"]["offerToken"] = {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "The access token that a wallet got for a pre-authorized code.",
     }
     for path_item in document["paths"].values():
         for operation in path_item.values():

@@ -1,11 +1,9 @@
 """What a wallet does with a presentation request: scan it, fetch its object, and post its answer."""
 
-import io
 import re
 from dataclasses import replace
 from typing import Any
 
-import segno
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
@@ -14,10 +12,11 @@ from api.assess import assess, record_refusal, refusal_of
 from api.http.auth import ServiceOf, read_form
 from api.http.errors import problem_responses
 from api.http.idempotency import idempotency_of
+from api.http.qr import qr_response
 from api.http.requests import RequestId, decryption_keys, link_of, load_request
 from api.http.service import Service
 from api.http.strict import StrictRoute
-from api.problems import LinkTooLong, NotFound
+from api.problems import NotFound
 from api.store.consents import ConsentWithdrawn
 from api.store.requests import Refusal, StoredRequest, response_code_of
 from identity.errors import (
@@ -66,31 +65,7 @@ def read_request_qr(request_id: RequestId, service: ServiceOf) -> Response:
     """Draw the link that opens a wallet; whoever knows the id of a request may read the request anyway."""
     stored = load_request(service, request_id, None)
     _verify_open(stored)
-    return Response(
-        draw_qr(link_of(service, stored)),
-        media_type="image/svg+xml",
-        headers={
-            "Cache-Control": "no-store",
-            "Content-Security-Policy": "default-src 'none'; sandbox",
-        },
-    )
-
-
-def draw_qr(link: str) -> bytes:
-    """An SVG of a link, a quiet zone around it: a quarter of a symbol may be lost; of the densest, a seventh.
-
-    Raises LinkTooLong.
-    """
-    for error in ("m", "l"):
-        try:
-            # Within its size a symbol takes as much correction as fits.
-            symbol = segno.make_qr(link, error=error, boost_error=True)
-        except segno.DataOverflowError:
-            continue
-        drawn = io.BytesIO()
-        symbol.save(drawn, kind="svg", border=4, dark="#000", light="#fff", omitsize=True, title="Presentation request")
-        return drawn.getvalue()
-    raise LinkTooLong
+    return qr_response(link_of(service, stored), "Presentation request")
 
 
 @router.get(

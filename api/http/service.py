@@ -8,6 +8,7 @@ from fastapi import Request
 
 from api.assess import Rooms
 from api.http.metrics import Metrics
+from api.issuance import IssuanceRooms
 from api.score_document import Trust
 from api.store.anchors import AnchorStore
 from api.store.health import HealthStore
@@ -30,6 +31,7 @@ class Service:
     """The service as its routes see it; `load_trust` gives what a verifier of its documents needs to trust."""
 
     rooms: Rooms
+    issuance: IssuanceRooms
     clock: Callable[[], int]
     base_url: str
     log_origin: str

@@ -202,9 +202,10 @@ def _load_list(service: Service, list_id: str) -> tuple[PublishedList, SigningKe
     keys = {key.did: key for key in service.attest_keys}
     if published.issuer is None:
         return published, service.attest_keys[0]
-    if published.issuer not in keys:
+    key = keys.get(published.issuer) or service.issuance.issuer_keys.load_key_of(published.issuer)
+    if key is None:
         raise NotFound
-    return published, keys[published.issuer]
+    return published, key
 
 
 def _cached(token: str, media_type: str) -> Response:

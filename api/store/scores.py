@@ -24,6 +24,7 @@ class OpenedEntry:
     seq: int
     type: str
     at_ms: int
+    subject_id: str | None
     entry: str | None
     salt: bytes | None
     answer: dict[str, Any] | None
@@ -69,6 +70,7 @@ class ScoreStore:
             seq=row.seq,
             type=row.type,
             at_ms=row.at_ms,
+            subject_id=row.subject_id,
             entry=payload["entry"],
             salt=None if salt is None else bytes.fromhex(salt),
             answer=payload["answer"],

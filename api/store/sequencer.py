@@ -130,12 +130,37 @@ class AppendChange:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AppendCredentials:
+    """Credentials that answer one offer, an entry for each `body`: all of them become durable, or none.
+
+    `take` makes their rows in the transaction of the append, under the rules of `AppendChange`.
+    """
+
+    tenant_id: str
+    at_ms: int
+    type: str
+    subject_id: str | None
+    key: bytes = field(repr=False)
+    bodies: Sequence[Mapping[str, Any]]
+    take: Callable[[Connection], None] = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Appended:
-    """Where an entry stands, durably."""
+    """Where an entry stands, durably, and what opens its commitment."""
 
     log_index: int
     seq: int
     leaf_hash: bytes
+    entry: bytes = field(repr=False)
+    salt: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AppendedCredentials:
+    """Where the entry of each credential stands, in the order of the bodies."""
+
+    entries: tuple[Appended, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,8 +180,8 @@ class AlreadyChanged:
     """The consent stands already as it was to be: another request was quicker."""
 
 
-Outcome = Appended | AlreadyAnswered | NotRecorded | AlreadyChanged
-Append = AppendScore | AppendRefusal | AppendConsentChange | AppendChange
+Outcome = Appended | AppendedCredentials | AlreadyAnswered | NotRecorded | AlreadyChanged
+Append = AppendScore | AppendRefusal | AppendConsentChange | AppendChange | AppendCredentials
 
 
 class Sequencer:
@@ -323,6 +348,8 @@ class _Batch:
                         results.append(self._append_consent_change(item))
                     case AppendChange():
                         results.append(self._append_change(item))
+                    case AppendCredentials():
+                        results.append(self._append_credentials(item))
             except (IdentityError, StoreError) as refused:
                 results.append(refused)
         if self._leaves:
@@ -464,6 +491,16 @@ class _Batch:
             return NotRecorded()
         return self._append_entry(item, item.type, body, subject_id=None, key=item.tenant_key, answer=None)
 
+    def _append_credentials(self, item: AppendCredentials) -> Outcome:
+        with self._transaction.begin_nested():
+            item.take(self._transaction)
+        return AppendedCredentials(
+            entries=tuple(
+                self._append_entry(item, item.type, body, subject_id=item.subject_id, key=item.key, answer=None)
+                for body in item.bodies
+            )
+        )
+
     def _append_entry(
         self,
         item: Append,
@@ -497,7 +534,7 @@ class _Batch:
                 "sealed": seal(payload_key, payload, committed),
             }
         )
-        return Appended(log_index=log_index, seq=seq, leaf_hash=leaf)
+        return Appended(log_index=log_index, seq=seq, leaf_hash=leaf, entry=entry, salt=salt)
 
     def _write(self, frontier: Frontier) -> None:
         stored: dict[TileKey, bytes] = {}

@@ -10,7 +10,13 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
+from cryptography.hazmat.primitives.keywrap import (
+    InvalidUnwrap,
+    aes_key_unwrap,
+    aes_key_unwrap_with_padding,
+    aes_key_wrap,
+    aes_key_wrap_with_padding,
+)
 from sqlalchemy import Engine, insert, select, tuple_
 from sqlalchemy.exc import IntegrityError
 
@@ -146,3 +152,18 @@ class SubjectStore:
             except InvalidUnwrap:
                 continue
         raise MasterKeyMissing
+
+
+def wrap_key(master_keys: Sequence[bytes], key: bytes) -> bytes:
+    """Wrap a key of any length under the newest master key (RFC 5649)."""
+    return aes_key_wrap_with_padding(master_keys[-1], key)
+
+
+def unwrap_key(master_keys: Sequence[bytes], wrapped: bytes) -> bytes:
+    """Unwrap what `wrap_key` wrapped under any of the master keys; raises `MasterKeyMissing`."""
+    for master_key in reversed(master_keys):
+        try:
+            return aes_key_unwrap_with_padding(master_key, wrapped)
+        except InvalidUnwrap:
+            continue
+    raise MasterKeyMissing

@@ -273,8 +273,37 @@ class UsedNonce(Model, table=True):
     expires_at_ms: int = Field(sa_type=BigInteger, index=True)
 
 
+class CredentialOfferRow(Model, table=True):
+    """An offer of a credential, issued at most once (``state`` moves forward only); ``sealed`` until it is over."""
+
+    __tablename__ = "credential_offers"
+
+    id: str = Field(primary_key=True)
+    tenant_id: str = Field(foreign_key="tenants.id", index=True)
+    configuration_id: str
+    vct: str
+    score_id: str | None = Field(default=None, foreign_key="scores.id")
+    state: str
+    revoked_for: str | None = None
+    code_sha256: bytes = Field(unique=True, sa_type=LargeBinary)
+    tx_code_mac: bytes | None = Field(default=None, sa_type=LargeBinary)
+    tx_code_length: int | None = None
+    tx_code_failures: int = 0
+    token_sha256: bytes | None = Field(default=None, unique=True, sa_type=LargeBinary)
+    by_identifier: bool = False
+    valid_days: int
+    sealed: bytes | None = Field(default=None, sa_type=LargeBinary)
+    created_at_ms: int = Field(sa_type=BigInteger)
+    expires_at_ms: int = Field(sa_type=BigInteger)
+    redeemed_at_ms: int | None = Field(default=None, sa_type=BigInteger)
+    issued_at_ms: int | None = Field(default=None, sa_type=BigInteger)
+
+
 class IssuedCredential(Model, table=True):
-    """A credential that was issued over OpenID4VCI: what it takes to revoke it, and nothing of what it says."""
+    """A credential that was issued over OpenID4VCI: what it takes to revoke it, and nothing of what it says.
+
+    ``holder_mac`` is of the key that a copy of a score is bound to, which no other copy may be.
+    """
 
     __tablename__ = "issued_credentials"
     __table_args__ = (UniqueConstraint("status_list_id", "status_index"),)
@@ -283,8 +312,10 @@ class IssuedCredential(Model, table=True):
     tenant_id: str = Field(foreign_key="tenants.id", index=True)
     vct: str
     score_id: str | None = Field(default=None, foreign_key="scores.id", index=True)
+    offer_id: str = Field(foreign_key="credential_offers.id", index=True)
     status_list_id: str
     status_index: int
+    holder_mac: bytes | None = Field(default=None, unique=True, sa_type=LargeBinary)
     issued_at_ms: int = Field(sa_type=BigInteger)
     expires_at_ms: int = Field(sa_type=BigInteger)
 
@@ -375,6 +406,27 @@ class SubjectKey(KeystoreModel, table=True):
     wrapped_key: bytes = Field(sa_type=LargeBinary)
 
 
+class OfferKey(KeystoreModel, table=True):
+    """What an offer's claims and code are sealed under, wrapped by the master key; destroyed when the offer is over."""
+
+    __tablename__ = "offer_keys"
+
+    offer_id: str = Field(primary_key=True)
+    tenant_id: str
+    wrapped_key: bytes = Field(sa_type=LargeBinary)
+
+
+class IssuerKey(KeystoreModel, table=True):
+    """The issuer key of a tenant that has no issuer of its own, wrapped by the master key."""
+
+    __tablename__ = "issuer_keys"
+
+    tenant_id: str = Field(primary_key=True)
+    kid: str = Field(unique=True)
+    wrapped_key: bytes = Field(sa_type=LargeBinary)
+    created_at_ms: int = Field(sa_type=BigInteger)
+
+
 def _core(model: type[SQLModel]) -> Table:
     return cast(Table, model.__table__)  # type: ignore[attr-defined]
 
@@ -396,6 +448,7 @@ idempotency_keys = _core(IdempotencyKey)
 status_lists = _core(StatusList)
 status_indices = _core(StatusIndex)
 used_nonces = _core(UsedNonce)
+credential_offers = _core(CredentialOfferRow)
 issued_credentials = _core(IssuedCredential)
 log_head = _core(LogHead)
 log_tiles = _core(LogTile)
@@ -404,3 +457,5 @@ anchor_targets = _core(AnchorTarget)
 anchor_transactions = _core(AnchorTransaction)
 jobs = _core(Job)
 subject_keys = _core(SubjectKey)
+offer_keys = _core(OfferKey)
+issuer_keys = _core(IssuerKey)

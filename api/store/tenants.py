@@ -15,7 +15,7 @@ from api.store.subjects import NO_SUBJECT, SubjectStore
 from api.store.tables import clients, tenants
 from identity.consent_receipt import Controller
 
-SCOPES = ("lender", "compliance", "operator", "metrics")
+SCOPES = ("lender", "compliance", "operator", "issuer", "metrics")
 
 _HASHER = argon2.PasswordHasher()
 #: Verified where the client is unknown, so that a guess takes as long as a hit.
@@ -117,6 +117,11 @@ class TenantStore:
         """Say what applicants are told of a tenant from now on; what is not among `described` stays as it was."""
         with write_transaction(self._engine) as transaction:
             transaction.execute(update(tenants).where(tenants.c.id == tenant_id).values(**described))
+
+    def has_tenant(self, tenant_id: str) -> bool:
+        """Whether there is a tenant of that id."""
+        with read_transaction(self._engine) as transaction:
+            return transaction.execute(select(tenants.c.id).where(tenants.c.id == tenant_id)).first() is not None
 
     def append_client(self, *, tenant_id: str, name: str, scopes: frozenset[str], now_ms: int) -> NewClient:
         """Make a client of a tenant; raises `UnknownScope`."""

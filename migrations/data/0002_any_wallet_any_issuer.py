@@ -1,4 +1,4 @@
-"""Any wallet, any issuer: nonces that were used, and the credentials that were issued over OpenID4VCI.
+"""Any wallet, any issuer: nonces that were used, credential offers and what was issued for them.
 
 Also consents, their receipts, and what a tenant says of itself in them. Scores of before are under a consent too. Also
 statuses that change, lists that remember whose they are, and trust by period.
@@ -25,20 +25,53 @@ def upgrade() -> None:
     )
     op.create_index("ix_used_nonces_expires_at_ms", "used_nonces", ["expires_at_ms"], unique=False)
     op.create_table(
+        "credential_offers",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("configuration_id", sa.String(), nullable=False),
+        sa.Column("vct", sa.String(), nullable=False),
+        sa.Column("score_id", sa.String(), nullable=True),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("revoked_for", sa.String(), nullable=True),
+        sa.Column("code_sha256", sa.LargeBinary(), nullable=False),
+        sa.Column("tx_code_mac", sa.LargeBinary(), nullable=True),
+        sa.Column("tx_code_length", sa.Integer(), nullable=True),
+        sa.Column("tx_code_failures", sa.Integer(), nullable=False),
+        sa.Column("token_sha256", sa.LargeBinary(), nullable=True),
+        sa.Column("by_identifier", sa.Boolean(), nullable=False),
+        sa.Column("valid_days", sa.Integer(), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=True),
+        sa.Column("created_at_ms", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at_ms", sa.BigInteger(), nullable=False),
+        sa.Column("redeemed_at_ms", sa.BigInteger(), nullable=True),
+        sa.Column("issued_at_ms", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(["score_id"], ["scores.id"]),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("code_sha256"),
+        sa.UniqueConstraint("token_sha256"),
+    )
+    op.create_index("ix_credential_offers_tenant_id", "credential_offers", ["tenant_id"], unique=False)
+    op.create_table(
         "issued_credentials",
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("tenant_id", sa.String(), nullable=False),
         sa.Column("vct", sa.String(), nullable=False),
         sa.Column("score_id", sa.String(), nullable=True),
+        sa.Column("offer_id", sa.String(), nullable=False),
         sa.Column("status_list_id", sa.String(), nullable=False),
         sa.Column("status_index", sa.Integer(), nullable=False),
+        sa.Column("holder_mac", sa.LargeBinary(), nullable=True),
         sa.Column("issued_at_ms", sa.BigInteger(), nullable=False),
         sa.Column("expires_at_ms", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["offer_id"], ["credential_offers.id"]),
         sa.ForeignKeyConstraint(["score_id"], ["scores.id"]),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
         sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("holder_mac"),
         sa.UniqueConstraint("status_list_id", "status_index"),
     )
+    op.create_index("ix_issued_credentials_offer_id", "issued_credentials", ["offer_id"], unique=False)
     op.create_index("ix_issued_credentials_tenant_id", "issued_credentials", ["tenant_id"], unique=False)
     op.create_index("ix_issued_credentials_score_id", "issued_credentials", ["score_id"], unique=False)
     # A request of before names no client identifier: it was made under the DID of the request key.
@@ -213,6 +246,9 @@ def downgrade() -> None:
         op.drop_column("presentation_requests", name)
     op.drop_index("ix_issued_credentials_score_id", table_name="issued_credentials")
     op.drop_index("ix_issued_credentials_tenant_id", table_name="issued_credentials")
+    op.drop_index("ix_issued_credentials_offer_id", table_name="issued_credentials")
     op.drop_table("issued_credentials")
+    op.drop_index("ix_credential_offers_tenant_id", table_name="credential_offers")
+    op.drop_table("credential_offers")
     op.drop_index("ix_used_nonces_expires_at_ms", table_name="used_nonces")
     op.drop_table("used_nonces")

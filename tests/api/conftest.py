@@ -12,7 +12,7 @@ import argon2
 import httpx
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 
 from api.app import create_app
 from api.http.service import Service
@@ -130,8 +130,8 @@ class Harness:
         """Wait until each worker step ran once: none runs again before the clock moves."""
         give_up_at_s = time.monotonic() + 60
         with self.service.health._engine.connect() as connection:
-            while not connection.execute(
-                select(func.count()).where(tables.jobs.c.fence > 0, tables.jobs.c.lease_owner.is_(None))
+            while connection.execute(
+                select(func.count()).where(or_(tables.jobs.c.fence == 0, tables.jobs.c.lease_owner.is_not(None)))
             ).scalar_one():
                 assert time.monotonic() < give_up_at_s
                 connection.rollback()

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 import segno
 
-from api.http.presentations import draw_qr
+from api.http.qr import draw_qr
 from api.problems import LinkTooLong
 from identity.encoding import decode_base64url, encode_base64url, encode_json
 from identity.holder import present
@@ -365,10 +365,10 @@ def modules_of(root):
 
 
 def test_a_code_holds_what_it_can_and_no_more():
-    short, long = draw_qr("openid4vp://?" + "a" * 100), draw_qr("openid4vp://?" + "a" * 2900)
+    short, long = (draw_qr("openid4vp://?" + "a" * size, "t") for size in (100, 2900))
     assert len(short) < len(long)
     with pytest.raises(LinkTooLong):
-        draw_qr("openid4vp://?" + "a" * 2960)
+        draw_qr("openid4vp://?" + "a" * 2960, "t")
 
 
 def test_a_link_that_is_too_long_for_a_code_is_refused(shared):

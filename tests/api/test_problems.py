@@ -23,6 +23,7 @@ from api.store.database import StoreError
 from chain.errors import ChainError
 from identity.errors import IdentityError
 from identity.keys import SigningKey
+from identity.openid4vci import PRE_AUTHORIZED_CODE
 from scoring.errors import ScoringError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -143,7 +144,7 @@ def logged(caplog):
 
 def marked_requests(shared):
     """Requests that are wrong in one place each, where the marker stands."""
-    lender = shared.token(scopes=("lender", "operator", "compliance"))
+    lender = shared.token(scopes=("lender", "operator", "compliance", "issuer"))
     holder = SigningKey.generate()
     asked = shared.ask()
     good = {
@@ -183,6 +184,13 @@ def marked_requests(shared):
     bodies = {
         "/v1/presentation-requests": good,
         "/v1/scores": {"request_id": asked["id"], "vp_token": {"history": ["a.b.c~"]}},
+        "/v1/credential-offers": {
+            "type": "urn:credence:airtime:1",
+            "claims": {"currency": "KES", "topup_n": [1]},
+            "tx_code": {"length": 6},
+            "expires_in_s": 60,
+            "valid_days": 30,
+        },
         "/v1/issuers": {"did": SigningKey.generate().did, "vct": "urn:credence:airtime:1"},
     }
     for path, body in bodies.items():
@@ -240,8 +248,26 @@ def marked_requests(shared):
     yield "POST", "/v1/oauth/token", {"auth": (MARKER, MARKER), "data": {"grant_type": "client_credentials"}}
     yield "POST", "/v1/oauth/token", {"headers": {"Authorization": f"Basic {MARKER}"} | FORM, "content": "a=b"}
 
+    tenant_id = shared.service.tenants.load_or_append_tenant("lender", shared.clock())
+    issuer = f"/v1/issuers/{tenant_id}"
+    for form in (
+        {"grant_type": MARKER},
+        {"grant_type": PRE_AUTHORIZED_CODE, "pre-authorized_code": MARKER, "tx_code": MARKER},
+        {"grant_type": PRE_AUTHORIZED_CODE, "pre-authorized_code": MARKER, "authorization_details": MARKER},
+        {MARKER: MARKER},
+    ):
+        yield "POST", f"{issuer}/token", {"data": form}
+    for body in (MARKER, f'{{"{MARKER}": "{MARKER}"}}', f'{{"proofs": {{"jwt": ["{MARKER}"]}}}}'):
+        for token in (MARKER, f"Bearer {MARKER}"):
+            yield "POST", f"{issuer}/credential", {"content": body, "headers": JSON | {"Authorization": token}}
+    yield "POST", f"{issuer}/nonce?{MARKER}={MARKER}", {"content": MARKER}
+
     for path in (
         f"/{MARKER}",
+        f"/v1/credential-offers/{MARKER}",
+        f"/v1/credential-offers/off_{MARKER:0>32}/offer",
+        f"/.well-known/openid-credential-issuer/v1/issuers/{MARKER}",
+        f"/.well-known/oauth-authorization-server/v1/issuers/ten_{MARKER:0>16}",
         f"/v1/{MARKER}",
         f"/v1/scores/{MARKER}",
         f"/v1/scores/sco_{MARKER}",
@@ -280,7 +306,7 @@ def test_nothing_that_was_sent_comes_back_or_is_logged(shared, logged):
         if answer.status_code < 300:  # nothing is wrong with it, such as a query that asks for a claim of that name
             continue
         assert MARKER not in answer.text, sent
-        if answer.status_code >= 400 and "/oauth/" not in path:
+        if answer.status_code >= 400 and not path.endswith(("/token", "/credential")):
             assert answer.headers["content-type"] == "application/problem+json", sent
             assert set(answer.json()) <= {"type", "title", "status", "detail", "code", "errors"}
     assert {400, 401, 404, 405, 413, 422} <= set(statuses)

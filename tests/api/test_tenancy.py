@@ -16,7 +16,7 @@ from identity.keys import SigningKey
 from identity.sd_jwt import issuer_jwt_of
 
 NOWHERE = "0" * 32
-SCOPES = ("lender", "compliance", "operator", "metrics")
+SCOPES = ("lender", "compliance", "operator", "issuer", "metrics")
 #: The scope of every operation: None takes any client's token, PUBLIC takes none, and HOLDER that of an applicant.
 PUBLIC = object()
 HOLDER = object()
@@ -25,9 +25,25 @@ OPERATIONS = {
     "createPresentationRequest": "lender",
     "readPresentationRequest": "lender",
     "readRequestObject": PUBLIC,
+    "fetchRequestObject": PUBLIC,
+    "readRequestQr": PUBLIC,
     "submitPresentation": PUBLIC,
     "createScore": "lender",
     "readScore": "lender",
+    "createScoreOffer": "lender",
+    "readScoreOffer": "lender",
+    "createCredentialOffer": "issuer",
+    "readCredentialOffer": "issuer",
+    "revokeCredentialOffer": "issuer",
+    "readOwnIssuer": "issuer",
+    "readOfferDocument": PUBLIC,
+    "readOfferQr": PUBLIC,
+    "readIssuerMetadata": PUBLIC,
+    "readAuthorizationServerMetadata": PUBLIC,
+    "createNonce": PUBLIC,
+    # These two take what an offer gave, which is no client's token.
+    "redeemOffer": PUBLIC,
+    "issueCredential": PUBLIC,
     "listAuditEntries": "compliance",
     "readCheckpoint": PUBLIC,
     "readTile": PUBLIC,
@@ -78,7 +94,7 @@ def protected_operations(app):
         needed = OPERATIONS[route.operation_id]
         if needed not in (PUBLIC, HOLDER):
             (method,) = route.methods
-            ids = {"request_id": "req_", "score_id": "sco_", "credential_id": "crd_"}
+            ids = {"request_id": "req_", "score_id": "sco_", "credential_id": "crd_", "offer_id": "off_"}
             for name, value in {name: prefix + NOWHERE for name, prefix in ids.items()}.items():
                 path = path.replace(f"{{{name}}}", value)
             yield method, path, needed
@@ -96,7 +112,7 @@ def test_every_operation_is_listed_here(shared):
 
 def test_every_operation_that_takes_a_token_refuses_to_work_without(shared):
     operations = list(protected_operations(shared.http.app))
-    assert len(operations) == sum(needed is not PUBLIC for needed in OPERATIONS.values())
+    assert len(operations) == sum(needed not in (PUBLIC, HOLDER) for needed in OPERATIONS.values())
     for method, path, _ in operations:
         for headers in ({}, {"Authorization": "Bearer"}, {"Authorization": "Basic YTpi"}, {"Authorization": "x"}):
             refused = call(shared, method, path, headers)

@@ -18,7 +18,7 @@ from tests.api.conftest import Clock, Harness, model
 from tests.conftest import SqliteDatabases
 
 __all__ = ["model"]
-SCOPES = ("lender", "compliance", "operator", "metrics")
+SCOPES = ("lender", "compliance", "operator", "issuer", "metrics")
 
 
 class RunningClock(Clock):

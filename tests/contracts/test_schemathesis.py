@@ -8,6 +8,7 @@ import json
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from hashlib import sha256
 from itertools import count
 from typing import Any
 
@@ -16,11 +17,17 @@ import schemathesis
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import Status, events, from_schema
 from schemathesis.generation.case import Case
+from sqlalchemy import update
 
 from api.http import holder_session
+from api.store.database import write_transaction
+from api.store.tables import credential_offers
 from identity.credential_types.types import load_credential_types
 from identity.holder_proof import sign_holder_proof
+from identity.key_proof import make_key_proof
 from identity.keys import SigningKey
+from identity.openid4vci import PRE_AUTHORIZED_CODE
+from tests.api.conftest import REPAYMENTS, VCT
 from tests.contracts.conftest import SCOPES
 
 pytestmark = pytest.mark.slow
@@ -44,7 +51,13 @@ CONFIG = {
             "phases": {"fuzzing": {"generation": {"max-examples": 30}}},
         },
         {
-            "include-operation-id": ["createScore", "submitPresentation", "createHolderSession"],
+            "include-operation-id": [
+                "createScore",
+                "submitPresentation",
+                "createHolderSession",
+                "redeemOffer",
+                "issueCredential",
+            ],
             "checks": {
                 "positive_data_acceptance": {"expected-statuses": JUDGED},
                 "negative_data_rejection": {"expected-statuses": REFUSED},
@@ -53,7 +66,7 @@ CONFIG = {
     ],
 }
 #: Operations of which not every well-formed body can be accepted, whatever its schema says.
-ALWAYS_REAL = {"createPresentationRequest", "trustIssuer"}
+ALWAYS_REAL = {"createPresentationRequest", "trustIssuer", "createCredentialOffer"}
 
 
 class RealValues:
@@ -76,6 +89,8 @@ class RealValues:
         other = harness.ask(purpose="prequalification")
         assert harness.submit(other, harness.vp_token(other, self._holder)).status_code == 201
         self._issuer = SigningKey.generate().did
+        self._tenant_id = tenant_id
+        self._offer_id = self._offer()
         deadline = time.monotonic() + 60
         while harness.http.get("/v1/log/proof/0").status_code != 200:
             assert time.monotonic() < deadline, "no checkpoint was published"
@@ -171,6 +186,81 @@ class RealValues:
 
     def readStatusList(self, case: Case, _turn: int) -> None:
         case.path_parameters = {"list_id": self._score["status"]["uri"].rpartition("/")[2]}
+
+    def _offer(self) -> str:
+        answer = self._harness.http.post(
+            "/v1/credential-offers",
+            json={"type": VCT, "claims": REPAYMENTS},
+            headers=self._harness.token("lender", ("issuer",)),
+        )
+        return str(answer.json()["id"])
+
+    def _code(self) -> str:
+        offer = self._harness.http.get(f"/v1/credential-offers/{self._offer()}/offer").json()
+        return str(offer["grants"][PRE_AUTHORIZED_CODE]["pre-authorized_code"])
+
+    def createCredentialOffer(self, case: Case, _turn: int) -> None:
+        case.body |= {"type": VCT, "claims": REPAYMENTS}
+
+    def readCredentialOffer(self, case: Case, _turn: int) -> None:
+        case.path_parameters = {"offer_id": self._offer_id}
+
+    def revokeCredentialOffer(self, case: Case, _turn: int) -> None:
+        case.path_parameters = {"offer_id": self._offer()}
+
+    def readOfferDocument(self, case: Case, turn: int) -> None:
+        self.readCredentialOffer(case, turn)
+
+    def readOfferQr(self, case: Case, turn: int) -> None:
+        self.readCredentialOffer(case, turn)
+
+    def createScoreOffer(self, case: Case, turn: int) -> None:
+        self.readScore(case, turn)
+
+    def readScoreOffer(self, case: Case, _turn: int) -> None:
+        if not hasattr(self, "_score_offer_id"):
+            path = f"/v1/scores/{self._score['id']}/offers"
+            answer = self._harness.http.post(path, json={}, headers=self._harness.token("lender", ("lender",)))
+            self._score_offer_id = answer.json()["id"]
+        case.path_parameters = {"score_id": self._score["id"], "offer_id": self._score_offer_id}
+
+    def readIssuerMetadata(self, case: Case, _turn: int) -> None:
+        case.path_parameters = {"tenant_id": self._tenant_id}
+
+    def readAuthorizationServerMetadata(self, case: Case, turn: int) -> None:
+        self.readIssuerMetadata(case, turn)
+
+    def createNonce(self, case: Case, turn: int) -> None:
+        self.readIssuerMetadata(case, turn)
+
+    def redeemOffer(self, case: Case, turn: int) -> None:
+        self.readIssuerMetadata(case, turn)
+        case.body = {"grant_type": PRE_AUTHORIZED_CODE, "pre-authorized_code": self._code()}
+
+    def issueCredential(self, case: Case, turn: int) -> None:
+        self.readIssuerMetadata(case, turn)
+        issuer = f"/v1/issuers/{self._tenant_id}"
+        code = self._code()
+        redeemed = self._harness.http.post(
+            f"{issuer}/token", data={"grant_type": PRE_AUTHORIZED_CODE, "pre-authorized_code": code}
+        )
+        assert redeemed.status_code == 200, redeemed.text
+        # One bearer token is sent with everything: the newest offer's is made to be that one.
+        sent = self._harness.token("lender", SCOPES)["Authorization"].removeprefix("Bearer ")
+        with write_transaction(self._harness.service.issuance.offers._engine) as transaction:
+            transaction.execute(update(credential_offers).values(token_sha256=None))
+            transaction.execute(
+                update(credential_offers)
+                .where(credential_offers.c.code_sha256 == sha256(code.encode()).digest())
+                .values(token_sha256=sha256(sent.encode()).digest())
+            )
+        proof = make_key_proof(
+            key=SigningKey.generate(),
+            credential_issuer=f"{self._harness.service.base_url}{issuer}",
+            nonce=self._harness.http.post(f"{issuer}/nonce").json()["c_nonce"],
+            now_ms=self._harness.clock(),
+        )
+        case.body = {"credential_configuration_id": "repayment-history", "proofs": {"jwt": [proof]}}
 
     def trustIssuer(self, case: Case, turn: int) -> None:
         types = sorted(load_credential_types())
