@@ -7,6 +7,7 @@ from typing import Any
 
 CREDENTIALS_V1 = "https://www.w3.org/2018/credentials/v1"
 CREDENTIALS_V2 = "https://www.w3.org/ns/credentials/v2"
+DATA_INTEGRITY_V2 = "https://w3id.org/security/data-integrity/v2"
 ED25519_2020_V1 = "https://w3id.org/security/suites/ed25519-2020/v1"
 JWS_2020_V1 = "https://w3id.org/security/suites/jws-2020/v1"
 CREDIT_HISTORY_V1 = "urn:credence:contexts:credit-history:v1"
@@ -14,6 +15,7 @@ CREDIT_HISTORY_V1 = "urn:credence:contexts:credit-history:v1"
 _FILES = {
     CREDENTIALS_V1: "credentials-v1.jsonld",
     CREDENTIALS_V2: "credentials-v2.jsonld",
+    DATA_INTEGRITY_V2: "data-integrity-v2.jsonld",
     ED25519_2020_V1: "ed25519-2020-v1.jsonld",
     JWS_2020_V1: "jws-2020-v1.jsonld",
     CREDIT_HISTORY_V1: "credit-history-v1.jsonld",

@@ -2,7 +2,9 @@
 
 import copy
 import json
+import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,6 +43,21 @@ def test_the_canonical_form_of_a_w3c_vector(test_data, workers, suite, folder, e
 
     options = json.loads((vectors / "TestVectors" / folder / f"proofConfig{ending}").read_text())
     assert workers.canonicalize(options).decode() == texts[f"TestVectors/{folder}/proofCanon{kind}.txt"]
+
+
+def test_jsonld_js_makes_the_same_of_every_credential_type(scene):
+    """A second implementation, of JSON literals and proofs too; an issuer who uses it is verified here."""
+    documents = [credential_of(each, scene.claims(each.name, months=24)) for each in TYPES.values()]
+    proof = {"type": "DataIntegrityProof", "cryptosuite": "eddsa-rdfc-2022", "proofPurpose": "assertionMethod"}
+    presentation = {"@context": CREDENTIALS_V2, "type": "VerifiablePresentation", "proof": proof}
+    documents.append({**presentation, "verifiableCredential": [documents[0] | {"proof": proof}, documents[1]]})
+    given = json.dumps({"contexts": CONTEXTS, "documents": documents})
+    script = Path(__file__).with_name("canonize.mjs")
+    answer = subprocess.run(["node", script], input=given, capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+    for document, theirs in zip(documents, json.loads(answer.stdout), strict=True):
+        verify_structure(document, contexts=CONTEXTS)
+        assert canonicalize(document, LOADER) == theirs
 
 
 def test_the_contexts_of_the_vectors_are_not_allowed_in_production(test_data):
