@@ -1,10 +1,13 @@
 """What the tests of linked data share: one pool, with the contexts that the W3C's vectors use besides ours."""
 
+import copy
 from collections.abc import Iterator
 
 import pytest
 
+from identity.encoding import JsonObject
 from identity.linked_data.workers import LinkedDataWorkers
+from tests.identity.linked_data.didkit_issued import Issued
 
 #: The first is the whole of that context. The second is not published with the vectors, so that these terms are read
 #: off their N-Quads; what the vector shows is the naming of blank nodes.
@@ -70,3 +73,18 @@ def workers() -> Iterator[LinkedDataWorkers]:
     workers = LinkedDataWorkers(timeout_s=20, extra_contexts=VECTOR_CONTEXTS | ETHEREUM_CONTEXT)
     yield workers
     workers.close()
+
+
+@pytest.fixture(scope="session")
+def issued() -> Issued:
+    return Issued()
+
+
+@pytest.fixture
+def signed(issued) -> JsonObject:
+    return copy.deepcopy(issued.credentials["Ed25519Signature2018", "Ed25519", "did:key"])
+
+
+@pytest.fixture
+def presented(issued) -> JsonObject:
+    return copy.deepcopy(issued.presentations["Ed25519Signature2018", "Ed25519", "did:key"])
