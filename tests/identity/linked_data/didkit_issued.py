@@ -25,8 +25,6 @@ from identity.vcdm import format_date_time
 
 CONTEXTS = load_contexts()
 DAY_MS = 86_400_000
-#: didkit says when it signed by its own clock.
-ISSUED_AT_MS = time.time_ns() // 1_000_000
 CHALLENGE, DOMAIN = "n-0S6_WzA2Mj", "x509_hash:verifier"
 SUITE_CONTEXTS = {"Ed25519Signature2020": [ED25519_2020_V1], "JsonWebSignature2020": [JWS_2020_V1]}
 SUITES = {
@@ -66,13 +64,13 @@ class Signer:
         self.verification_method = next(iter(resolve_did(self.did).verification_methods))
 
 
-def credential(suite: str, issuer: str, subject: str, **changes: Any) -> JsonObject:
+def credential(suite: str, issuer: str, subject: str, issued_at_ms: int, **changes: Any) -> JsonObject:
     return {
         "@context": [CREDENTIALS_V1, *SUITE_CONTEXTS.get(suite, []), CREDIT_HISTORY_V1],
         "type": ["VerifiableCredential", "AirtimeCredential"],
         "issuer": issuer,
-        "issuanceDate": format_date_time(ISSUED_AT_MS - DAY_MS),
-        "expirationDate": format_date_time(ISSUED_AT_MS + 30 * DAY_MS),
+        "issuanceDate": format_date_time(issued_at_ms - DAY_MS),
+        "expirationDate": format_date_time(issued_at_ms + 30 * DAY_MS),
         "credentialSubject": {"id": subject, "currency": "KES", "advance_minor": 5, "topup_n": [3, 2, 1]},
         **changes,
     }
@@ -102,10 +100,12 @@ class Issued:
     """A credential and a presentation of it by its holder for each case; and two that didkit should have refused."""
 
     def __init__(self) -> None:
+        #: didkit says by its own clock when it signed.
+        self.issued_at_ms = time.time_ns() // 1_000_000
         self.signers = {(curve, method): Signer(curve, method) for _, curve, method in CASES}
         in_a_year = {
-            "issuanceDate": format_date_time(ISSUED_AT_MS + 365 * DAY_MS),
-            "expirationDate": format_date_time(ISSUED_AT_MS + 366 * DAY_MS),
+            "issuanceDate": format_date_time(self.issued_at_ms + 365 * DAY_MS),
+            "expirationDate": format_date_time(self.issued_at_ms + 366 * DAY_MS),
         }
         *credentials, self.of_the_future = issue(
             *(self._asked("credential", case, self._credential(case)) for case in CASES),
@@ -127,7 +127,7 @@ class Issued:
     def _credential(self, case: Case) -> JsonObject:
         suite, curve, method = case
         did = self.signers[curve, method].did
-        return credential(suite, did, did)
+        return credential(suite, did, did, self.issued_at_ms)
 
     def _presentation(self, case: Case, inner: JsonObject) -> JsonObject:
         suite, curve, method = case
