@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 from identity.encoding import decode_base64url, encode_base64url, encode_json, parse_json_object
@@ -93,13 +92,11 @@ def did_key(key: PublicKey) -> str:
     return "did:key:" + encode_multikey(key)
 
 
-@lru_cache(maxsize=1_024)
 def resolve_did(did: str) -> DidDocument:
     """Resolve a did:key or did:jwk for P-256 or Ed25519.
 
     Raises BadDid for another method, codec, key or length, KeyNotSupported for a did:key of another kind of key,
-    PrivateKeyInJwk when a did:jwk carries a private key. The latest documents are kept, because they never change
-    and a point of P-256 takes a while to read.
+    PrivateKeyInJwk when a did:jwk carries a private key.
     """
     if did.startswith("did:key:z") and len(did) <= MAX_DID_KEY_CHARS:
         fragment, key = did.removeprefix("did:key:"), _did_key_public_key(did)

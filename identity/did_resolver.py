@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from identity.did import DidDocument, Relationship, resolve_did
@@ -27,6 +28,12 @@ _KEPT_MS = 300_000
 _RENEWABLE_AFTER_MS = 60_000
 _REFUSAL_KEPT_MS = 5_000
 _MAX_CACHED_DOCUMENTS = 1_024
+
+
+@lru_cache(_MAX_CACHED_DOCUMENTS)
+def _own_document(did: str) -> DidDocument:
+    """The document of an issuer's DID that is its own, which never changes; of issuers, who are few and no persons."""
+    return resolve_did(did)
 
 
 class DidResolver:
@@ -57,6 +64,8 @@ class DidResolver:
 
         Raises as `resolve` and as `DidDocument.key`.
         """
+        if relationship == "assertionMethod" and not did.startswith(METHOD):
+            return _own_document(did).key(kid=kid, relationship=relationship, now_ms=now_ms)
         document = self.resolve(did, now_ms=now_ms)
         try:
             return document.key(kid=kid, relationship=relationship, now_ms=now_ms)
