@@ -79,8 +79,8 @@ def parse_presentation_jwt(compact: str) -> ParsedPresentationJwt:
     presentation = parse_presentation(document)
     if presentation.version != version:
         raise WrongTyp
-    _check_same(payload.get("jti"), presentation.id)
-    _check_same(payload.get("iss"), presentation.holder)
+    _check_same(payload, "jti", presentation.id)
+    _check_same(payload, "iss", presentation.holder)
     return ParsedPresentationJwt(jws=jws, payload=payload, presentation=presentation)
 
 
@@ -169,9 +169,9 @@ def verify_credential_jwt(
         raise WrongTyp
 
     # 2. The JWT says nothing else than the document within it.
-    _check_same(payload.get("iss"), credential.issuer)
-    _check_same(payload.get("jti"), credential.id)
-    _check_same(payload.get("sub"), credential.subject_id)
+    _check_same(payload, "iss", credential.issuer)
+    _check_same(payload, "jti", credential.id)
+    _check_same(payload, "sub", credential.subject_id)
 
     # 3. The issuer's signature, with a key that the caller trusts for this issuer and type.
     verify_jws(jws, issuer_key_for(credential, jws.kid), typ=jws.typ)
@@ -255,6 +255,6 @@ def _put(document: JsonObject, member: str, value: JsonValue) -> None:
         document.setdefault(member, value)
 
 
-def _check_same(claim: JsonValue, member: str | None) -> None:
-    if claim is not None and claim != member:
+def _check_same(payload: JsonObject, claim: str, member: str | None) -> None:
+    if claim in payload and (payload[claim] is None or payload[claim] != member):
         raise JwtClaimMismatch

@@ -26,8 +26,9 @@ class Case:
 def cases(seed: int, count: int) -> Iterator[Case]:
     """The first `count` cases of a seed: the same ones, in the same order, for ever."""
     from tests.differential.sd_jwt_cases import sd_jwt_case
+    from tests.differential.w3c_cases import data_integrity_case, vc_jwt_case
 
-    makers: list[Callable[[Random], Case]] = [sd_jwt_case]
+    makers: list[Callable[[Random], Case]] = [sd_jwt_case, vc_jwt_case, data_integrity_case]
     for number in range(count):
         # One generator a case: what one draws does not shift the others.
         random = Random(seed * 1_000_003 + number)

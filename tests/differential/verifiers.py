@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 from unittest.mock import patch
 
 from openvc import OpenvcError, VerificationPolicy, verify_credential
@@ -15,8 +15,14 @@ from openvc.did.did_jwk import DidJwkResolver
 from openvc.did.did_key import DidKeyResolver
 
 from identity.did import resolve_verification_key
-from identity.errors import IdentityError
+from identity.encoding import JsonObject, encode_json, parse_json_object
+from identity.errors import IdentityError, LinkedDataFailed
+from identity.keys import PublicKey
+from identity.ldp_vc import verify_credential_object
+from identity.linked_data.workers import LinkedDataWorkers
 from identity.sd_jwt import KeyBinding, verify_sd_jwt
+from identity.vc_jwt import verify_credential_jwt
+from identity.vcdm import W3cCredential
 from tests.differential.corpus import AUDIENCE, NONCE, NOW_S, Case
 
 
@@ -39,17 +45,15 @@ def ours(case: Case) -> Outcome:
 
 def theirs(case: Case) -> Outcome:
     """Verify a case with openvc-core; asks it for no more and no less than of ours."""
-    policy = VerificationPolicy(
-        audience=AUDIENCE,
-        nonce=NONCE,
-        require_key_binding=case.format == "dc+sd-jwt",
-        require_status=False,
-    )
+    # A presentation is for somebody; the W3C credential in one is for nobody in particular.
+    bound = {"audience": AUDIENCE, "nonce": NONCE, "require_key_binding": True} if case.format == "dc+sd-jwt" else {}
+    policy = VerificationPolicy(require_status=False, **bound)
     try:
         result = verify_credential(case.presented, policy=policy, resolver=_RESOLVER)
     except OpenvcError as refused:
         return Outcome(said=type(refused).__name__)
-    return Outcome(said="accepted", issuer=result.issuer, claims=result.credential)
+    claims = result.credential if case.format == "dc+sd-jwt" else _claims_of(result.credential)
+    return Outcome(said="accepted", issuer=result.issuer, claims=claims)
 
 
 def _our_sd_jwt(presented: str) -> Outcome:
@@ -62,7 +66,46 @@ def _our_sd_jwt(presented: str) -> Outcome:
     return Outcome(said="accepted", issuer=verified.issuer, claims=verified.claims)
 
 
-_OURS: dict[str, Callable[[Any], Outcome]] = {"dc+sd-jwt": _our_sd_jwt}
+def _our_credential_jwt(presented: str) -> Outcome:
+    verified = verify_credential_jwt(presented, issuer_key_for=_issuer_key, now_ms=NOW_S * 1000)
+    return Outcome(said="accepted", issuer=verified.credential.issuer, claims=verified.credential.claims)
+
+
+def _our_credential_object(presented: JsonObject) -> Outcome:
+    arrived = parse_json_object(encode_json(presented))  # as it comes out of a vp_token
+    verified = verify_credential_object(
+        arrived, issuer_key_for=_issuer_key, linked_data=cast(LinkedDataWorkers, _NoLinkedData()), now_ms=NOW_S * 1000
+    )
+    return Outcome(said="accepted", issuer=verified.credential.issuer, claims=verified.credential.claims)
+
+
+def _issuer_key(credential: W3cCredential, kid: str | None) -> PublicKey:
+    return resolve_verification_key(did=credential.issuer, kid=kid)
+
+
+class _NoLinkedData:
+    """Refuses what only RDF could say: no case of the corpus is signed so."""
+
+    def canonicalize(self, _document: JsonObject) -> bytes:
+        raise LinkedDataFailed
+
+    def verify_legacy_proof(self, *_arguments: object, **_named: object) -> None:
+        raise LinkedDataFailed
+
+
+def _claims_of(document: JsonObject) -> Any:
+    """What a W3C credential says of its subject, as ours has it."""
+    subject = document.get("credentialSubject")
+    if isinstance(subject, list) and len(subject) == 1:
+        subject = subject[0]
+    return {name: value for name, value in subject.items() if name != "id"} if isinstance(subject, dict) else subject
+
+
+_OURS: dict[str, Callable[[Any], Outcome]] = {
+    "dc+sd-jwt": _our_sd_jwt,
+    "jwt_vc_json": _our_credential_jwt,
+    "ldp_vc": _our_credential_object,
+}
 _RESOLVER = DidResolverRegistry([DidKeyResolver(), DidJwkResolver()])
 
 

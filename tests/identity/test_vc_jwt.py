@@ -253,7 +253,10 @@ def test_the_content_type_is_the_one_that_is_expected_or_absent() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"iss": OTHER.did}, {"sub": OTHER.did}, {"jti": "urn:uuid:2"}, {"iss": 1}],
+    [
+        *({"iss": OTHER.did}, {"sub": OTHER.did}, {"jti": "urn:uuid:2"}),
+        *({"iss": 1}, {"iss": None}, {"sub": None}, {"jti": None}),
+    ],
     ids=lambda changes: next(iter(changes)),
 )
 def test_a_claim_of_the_jwt_contradicts_no_member(changes: dict[str, Any]) -> None:
