@@ -18,7 +18,7 @@ def qr_response(link: str, title: str) -> Response:
 
 
 def draw_qr(link: str, title: str) -> bytes:
-    """An SVG of a link, a quiet zone around it: a quarter of a symbol may be lost; of the densest, a seventh.
+    """An SVG of a link, a quiet zone around it: a seventh of a symbol may be lost, of the very densest a fourteenth.
 
     Raises LinkTooLong.
     """

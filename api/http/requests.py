@@ -189,7 +189,7 @@ def create_presentation_request(
     request_id = "req_" + secrets.token_hex(16)
     response_uri = service.requests.response_uri(request_id)
     if body.redirect_uri is not None:
-        _verify_redirect_uri(body.redirect_uri, service.allow_http_origins)
+        verify_redirect_uri(body.redirect_uri, service.allow_http_origins)
     request = PresentationRequest(
         id=request_id,
         nonce=secrets.token_urlsafe(24),
@@ -269,7 +269,8 @@ def _client_id(service: Service, prefix: ClientIdPrefix, response_uri: str) -> s
     return next(each.client_id for each in service.request_signers if each.client_id.startswith(f"{prefix}:"))
 
 
-def _verify_redirect_uri(uri: str, allow_http_origins: frozenset[str]) -> None:
+def verify_redirect_uri(uri: str, allow_http_origins: frozenset[str]) -> None:
+    """Raises RedirectUriNotAllowed for a page that no applicant may be sent to."""
     try:
         parts = urlsplit(uri)
         allowed = parts.scheme == "https" and bool(parts.hostname) and "@" not in parts.netloc

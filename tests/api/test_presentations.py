@@ -11,7 +11,8 @@ import pytest
 import segno
 
 from api.http.qr import draw_qr
-from api.problems import LinkTooLong
+from api.http.requests import verify_redirect_uri
+from api.problems import LinkTooLong, RedirectUriNotAllowed
 from identity.encoding import decode_base64url, encode_base64url, encode_json
 from identity.holder import present
 from identity.jwe import encrypt
@@ -239,6 +240,14 @@ def test_a_page_that_no_applicant_may_be_sent_to_is_refused(shared, uri):
     body = {"purpose": "credit_review", "query": shared.ask()["query"], "redirect_uri": uri}
     refused = shared.http.post("/v1/presentation-requests", json=body, headers=shared.token())
     assert (refused.status_code, refused.json()["code"]) == (422, "redirect_uri_not_allowed")
+
+
+def test_on_loopback_a_page_may_be_served_over_http_where_the_settings_say_so():
+    allowed = frozenset({"http://127.0.0.1:9000"})
+    verify_redirect_uri("http://127.0.0.1:9000/done", allowed)
+    for uri in ("http://127.0.0.1:9001/done", "http://127.0.0.1:9000.attacker.example/", "http://127.0.0.1:9000/#x"):
+        with pytest.raises(RedirectUriNotAllowed):
+            verify_redirect_uri(uri, allowed)
 
 
 # Who may answer
