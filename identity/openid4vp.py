@@ -7,6 +7,7 @@ from typing import Literal, cast
 from urllib.parse import urlencode
 
 from identity.certificate import CertificateChain, parse_x5c_leaf
+from identity.data_integrity import CRYPTOSUITES, PROOF_TYPE
 from identity.dcql import DcqlQuery, parse_dcql_query
 from identity.did_resolver import DidResolver
 from identity.encoding import JsonObject, JsonValue, encode_json, parse_json, parse_json_object
@@ -26,6 +27,7 @@ from identity.errors import (
 from identity.jwe import ENCRYPTIONS, DecryptionKey, Encryption, EncryptionKey, decrypt, parse_encryption_jwk
 from identity.jws import ParsedJws, parse_jws, sign_jws, verify_jws
 from identity.keys import PublicKey, SigningKey
+from identity.linked_data.legacy_proof import LEGACY_SUITES
 from identity.presentation import Presentation, PresentationRequest, ResponseMode
 
 REQUEST_OBJECT_TYP = "oauth-authz-req+jwt"
@@ -40,8 +42,8 @@ _VP_FORMATS: JsonObject = {
     "dc+sd-jwt": {"sd-jwt_alg_values": _ALGORITHMS, "kb-jwt_alg_values": _ALGORITHMS},
     "jwt_vc_json": {"alg_values": [*_ALGORITHMS, "EdDSA"]},
     "ldp_vc": {
-        "proof_type_values": ["DataIntegrityProof", "Ed25519Signature2018", "Ed25519Signature2020"],
-        "cryptosuite_values": ["eddsa-jcs-2022", "ecdsa-jcs-2019", "eddsa-rdfc-2022", "ecdsa-rdfc-2019"],
+        "proof_type_values": [PROOF_TYPE, *LEGACY_SUITES],
+        "cryptosuite_values": list(CRYPTOSUITES),
     },
 }
 _RESPONSE_MODES: tuple[ResponseMode, ...] = ("direct_post", "direct_post.jwt")

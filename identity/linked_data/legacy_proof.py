@@ -30,6 +30,7 @@ _ALGORITHMS: Final = {
     "JsonWebSignature2020": frozenset({"EdDSA", "ES256"}),
     "EcdsaSecp256r1Signature2019": frozenset({"ES256"}),
 }
+LEGACY_SUITES: Final = tuple(_ALGORITHMS)
 _PURPOSES: Final = {"credential": "assertionMethod", "presentation": "authentication"}
 _MEMBERS: Final = frozenset({"type", "created", "verificationMethod", "proofPurpose"})
 # 64 bytes in base58btc.
