@@ -441,16 +441,6 @@ def test_a_proof_that_does_not_hold_opens_nothing(shared, holder, nonce):
     assert (answer.status_code, answer.json()["code"]) == (409, "nonce_spent")
 
 
-def test_a_nonce_is_good_for_a_few_minutes(harness, holder):
-    nonce = harness.http.post("/v1/holder/nonce").json()
-    harness.clock.now_ms += nonce["expires_in"] * 1000
-    proof = sign_holder_proof(
-        audience=harness.service.base_url, nonce=nonce["nonce"], key=holder, now_ms=harness.clock()
-    )
-    answer = open_session(harness, proof)
-    assert (answer.status_code, answer.json()["code"]) == (422, "nonce_invalid")
-
-
 def test_only_a_holders_token_opens_what_is_a_holders_and_nothing_else(shared, holder):
     shared.score(holder=holder)
     held = shared.holder(holder)
@@ -475,9 +465,16 @@ def test_only_a_holders_token_opens_what_is_a_holders_and_nothing_else(shared, h
         assert (refused.status_code, refused.json()["code"]) == (401, "invalid_token"), path
 
 
-def test_a_session_ends(harness, holder):
+def test_a_nonce_and_a_session_end(harness, holder):
+    nonce = harness.http.post("/v1/holder/nonce").json()
     headers = harness.holder(holder)
-    harness.clock.now_ms += 599_999
+    harness.clock.now_ms += nonce["expires_in"] * 1000
+    proof = sign_holder_proof(
+        audience=harness.service.base_url, nonce=nonce["nonce"], key=holder, now_ms=harness.clock()
+    )
+    answer = open_session(harness, proof)
+    assert (answer.status_code, answer.json()["code"]) == (422, "nonce_invalid")
+    harness.clock.now_ms += 299_999
     assert harness.http.get("/v1/holder/scores", headers=headers).status_code == 200
     harness.clock.now_ms += 1
     refused = harness.http.get("/v1/holder/scores", headers=headers)
