@@ -13,6 +13,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import MetaData, insert, inspect, select, text
 
 from api.store import tables
+from api.store.consents import consent_id_of
 from api.store.database import (
     StoreUnavailable,
     migrate,
@@ -163,6 +164,23 @@ def test_a_populated_database_of_the_first_revision_keeps_its_rows(kind, unmigra
         for name, rows in before.items():
             kept = transaction.execute(select(metadata.tables[name])).mappings().one()
             assert {column: kept[column] for column in rows[0]} == rows[0]
+    engine.dispose()
+
+
+def test_a_score_older_than_consents_is_under_one_after_the_migration(unmigrated_database):
+    command.upgrade(alembic_config(unmigrated_database, "data"), "0001")
+    engine = open_engine(unmigrated_database)
+    populate_every_table(engine)
+    migrate(unmigrated_database)
+    with read_transaction(engine) as transaction:
+        score = transaction.execute(select(tables.scores)).one()
+        entry = transaction.execute(select(tables.log_entries)).one()
+        (purpose,) = transaction.execute(select(tables.presentation_requests.c.purpose)).scalars()
+        consent = transaction.execute(select(tables.consents)).one()
+    assert consent.id == consent_id_of(score.subject_id, purpose)
+    assert (consent.tenant_id, consent.subject_id, consent.purpose, consent.given_at_ms, consent.withdrawn_at_ms) == (
+        score.tenant_id, score.subject_id, purpose, entry.at_ms, None,
+    )  # fmt: skip
     engine.dispose()
 
 
