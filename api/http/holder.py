@@ -16,7 +16,7 @@ from api.http.strict import StrictRoute
 from api.http.wire import DECIMAL, Int64, Timestamp
 from api.problems import NotFound
 from api.store.consents import StoredConsent
-from api.store.holder import HeldReceipt, HeldRequest, HeldScore
+from api.store.holder import HeldReceipt, HeldRequest, HeldScore, Holdings
 from api.store.sequencer import AppendConsentChange
 from api.store.subjects import SubjectKeyDestroyed
 
@@ -145,7 +145,7 @@ def list_holder_scores(
     holder: HolderOf, service: ServiceOf, cursor: Cursor = None, limit: Limit = 20
 ) -> HolderScorePage:
     """Scores of the proven key at every lender, newest first."""
-    held = service.holders.load_scores(_subjects_of(service, holder), below=cursor, limit=limit + 1)
+    held = service.holders.load_scores(_holdings_of(service, holder), below=cursor, limit=limit + 1)
     page, next_cursor = _page(held, limit)
     return HolderScorePage(scores=[_score(each) for each in page], next_cursor=next_cursor)
 
@@ -159,7 +159,7 @@ def list_holder_scores(
 )
 def read_holder_score(score_id: ScoreId, holder: HolderOf, service: ServiceOf) -> Response:
     """The score document, as the lender has it."""
-    tenant_id = service.holders.load_tenant_of_score(_subjects_of(service, holder), score_id)
+    tenant_id = service.holders.load_tenant_of_score(_holdings_of(service, holder), score_id)
     if tenant_id is None:
         raise NotFound
     return Response(load_document(service, tenant_id, score_id), media_type="application/json")
@@ -176,7 +176,7 @@ def list_holder_receipts(
     holder: HolderOf, service: ServiceOf, cursor: Cursor = None, limit: Limit = 20
 ) -> HolderReceiptPage:
     """Receipts of every presentation, withdrawal and renewal of the proven key, newest first."""
-    held = service.holders.load_receipts(_subjects_of(service, holder), below=cursor, limit=limit + 1)
+    held = service.holders.load_receipts(_holdings_of(service, holder), below=cursor, limit=limit + 1)
     page, next_cursor = _page(held, limit)
     return HolderReceiptPage(receipts=[_receipt(each) for each in page], next_cursor=next_cursor)
 
@@ -190,7 +190,7 @@ def list_holder_receipts(
 )
 def read_holder_receipt(receipt_id: ReceiptId, holder: HolderOf, service: ServiceOf) -> ReceiptDocument:
     """One receipt, and the proof of the log entry that commits to it, once a checkpoint covers that."""
-    held = service.holders.load_receipt(_subjects_of(service, holder), receipt_id)
+    held = service.holders.load_receipt(_holdings_of(service, holder), receipt_id)
     if held is None:
         raise NotFound
     if held.jws is None:
@@ -209,7 +209,7 @@ def list_holder_requests(
     holder: HolderOf, service: ServiceOf, cursor: Cursor = None, limit: Limit = 20
 ) -> HolderRequestPage:
     """Requests that the proven key answered, newest first."""
-    held = service.holders.load_requests(_subjects_of(service, holder), below=cursor, limit=limit + 1)
+    held = service.holders.load_requests(_holdings_of(service, holder), below=cursor, limit=limit + 1)
     page, next_cursor = _page(held, limit)
     return HolderRequestPage(requests=[_request(each) for each in page], next_cursor=next_cursor)
 
@@ -280,6 +280,13 @@ def _change(service: Service, holder: HolderOf, consent_id: str, *, withdraws: b
         assert consent is not None
     newest = service.holders.load_newest_receipt(consent.id)
     return ConsentChange(consent=_consent(consent), receipt=None if newest is None else newest.jws)
+
+
+def _holdings_of(service: Service, holder: HolderOf) -> Holdings:
+    return Holdings(
+        subject_ids=_subjects_of(service, holder),
+        copied_score_id=service.issuance.offers.load_copied_score(holder.thumbprint),
+    )
 
 
 def _subjects_of(service: Service, holder: HolderOf) -> list[str]:

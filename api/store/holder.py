@@ -1,14 +1,14 @@
 """What belongs to the holder of a key, across tenants: scores, receipts, and who asked for presentations.
 
-Every statement is over the subjects that the key is, which only its proof gives; none takes a tenant.
+Every statement is over what the key opens, which only its proof gives; none takes a tenant.
 """
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, Row, Select, and_, func, select
+from sqlalchemy import ColumnElement, Engine, Row, Select, and_, func, or_, select
 
 from api.store.database import read_transaction
 from api.store.scores import OpenedEntry, ScoreStore
@@ -21,6 +21,17 @@ from api.store.tables import (
     status_indices,
     tenants,
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holdings:
+    """What a key opens: all that its holder has under a subject, and a score of which a copy is bound to it.
+
+    The key of a copy is the holder's as well, but a key for one lender: it opens that score, and no consent.
+    """
+
+    subject_ids: Sequence[str]
+    copied_score_id: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +83,9 @@ class HolderStore:
         self._engine = engine
         self._entries = entries
 
-    def load_scores(self, subject_ids: Collection[str], *, below: int | None, limit: int) -> list[HeldScore]:
-        """Scores of these subjects."""
-        statement = _page(_SCORES.where(scores.c.subject_id.in_(list(subject_ids))), below, limit)
+    def load_scores(self, holdings: Holdings, *, below: int | None, limit: int) -> list[HeldScore]:
+        """Scores that are the key's."""
+        statement = _page(_SCORES.where(_is_held(holdings)), below, limit)
         return [
             HeldScore(
                 id=row.score_id,
@@ -89,22 +100,19 @@ class HolderStore:
             for row in self._load(statement)
         ]
 
-    def load_tenant_of_score(self, subject_ids: Collection[str], score_id: str) -> str | None:
-        """The tenant of a score of one of these subjects; None for anything else."""
-        statement = select(scores.c.tenant_id).where(
-            scores.c.id == score_id, scores.c.subject_id.in_(list(subject_ids))
-        )
-        with read_transaction(self._engine) as transaction:
-            return transaction.execute(statement).scalar_one_or_none()
+    def load_tenant_of_score(self, holdings: Holdings, score_id: str) -> str | None:
+        """The tenant of a score that is the key's; None for anything else."""
+        rows = self._load(_SCORES.where(scores.c.id == score_id, _is_held(holdings)))
+        return rows[0].tenant_id if rows else None
 
-    def load_receipts(self, subject_ids: Collection[str], *, below: int | None, limit: int) -> list[HeldReceipt]:
-        """Receipts of these subjects' consents."""
-        statement = _page(_RECEIPTS.where(consents.c.subject_id.in_(list(subject_ids))), below, limit)
+    def load_receipts(self, holdings: Holdings, *, below: int | None, limit: int) -> list[HeldReceipt]:
+        """Receipts of what is the key's."""
+        statement = _page(_RECEIPTS.where(_is_held(holdings)), below, limit)
         return [self._receipt(row) for row in self._load(statement)]
 
-    def load_receipt(self, subject_ids: Collection[str], receipt_id: str) -> HeldReceipt | None:
-        """A receipt of one of these subjects' consents; None for anything else."""
-        statement = _RECEIPTS.where(consent_receipts.c.id == receipt_id, consents.c.subject_id.in_(list(subject_ids)))
+    def load_receipt(self, holdings: Holdings, receipt_id: str) -> HeldReceipt | None:
+        """A receipt of what is the key's; None for anything else."""
+        statement = _RECEIPTS.where(consent_receipts.c.id == receipt_id, _is_held(holdings))
         rows = self._load(statement)
         return self._receipt(rows[0]) if rows else None
 
@@ -113,11 +121,9 @@ class HolderStore:
         rows = self._load(_page(_RECEIPTS.where(consents.c.id == consent_id), None, 1))
         return self._receipt(rows[0]) if rows else None
 
-    def load_requests(self, subject_ids: Collection[str], *, below: int | None, limit: int) -> list[HeldRequest]:
-        """Requests that these subjects answered: those that were accepted, and those refused after their key was."""
-        statement = _ENTRIES.where(
-            log_entries.c.subject_id.in_(list(subject_ids)), log_entries.c.type.in_(["score", "refusal"])
-        )
+    def load_requests(self, holdings: Holdings, *, below: int | None, limit: int) -> list[HeldRequest]:
+        """Requests that the key answered: those that were accepted, and those refused after it was proven."""
+        statement = _ENTRIES.where(_is_held(holdings), log_entries.c.type.in_(["score", "refusal"]))
         with read_transaction(self._engine) as transaction:
             rows = transaction.execute(_page(statement, below, limit)).all()
         opened = [(row.lender, self._entries.open_entry(row)) for row in rows]
@@ -180,6 +186,15 @@ _RECEIPTS = (
     .join(consent_receipts, consent_receipts.c.log_index == log_entries.c.log_index)
     .join(consents, consents.c.id == consent_receipts.c.consent_id)
 )
+
+
+def _is_held(holdings: Holdings) -> ColumnElement[bool]:
+    """Of a statement over log entries: that the entry is one that the key opens."""
+    of_subject = log_entries.c.subject_id.in_(list(holdings.subject_ids))
+    if holdings.copied_score_id is None:
+        return of_subject
+    of_copy = select(scores.c.log_index).where(scores.c.id == holdings.copied_score_id)
+    return or_(of_subject, log_entries.c.log_index.in_(of_copy))
 
 
 def _page(statement: Select[Any], below: int | None, limit: int) -> Select[Any]:

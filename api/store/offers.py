@@ -380,6 +380,15 @@ class OfferStore:
             .values(state="issued", issued_at_ms=now_ms)
         )
 
+    def load_copied_score(self, thumbprint: str) -> str | None:
+        """The score of which a copy is bound to this holder key; None where there is none."""
+        with read_transaction(self._engine) as transaction:
+            return transaction.execute(
+                select(issued_credentials.c.score_id).where(
+                    issued_credentials.c.holder_mac == self.holder_mac(thumbprint)
+                )
+            ).scalar_one_or_none()
+
     def holder_mac(self, thumbprint: str) -> bytes:
         """By what a holder key of a copy is known again, at every tenant alike."""
         return hmac.digest(self._mac_key, b"copy-holder\0" + thumbprint.encode(), "sha256")

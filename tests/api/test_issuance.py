@@ -595,6 +595,28 @@ def test_copies_of_a_score_have_nothing_in_common_that_tells_them(shared):
     assert [each["type"] for each in shared.entries(limit=200)].count("score_copy") >= 8
 
 
+def test_the_key_of_a_copy_opens_its_score_to_the_holder_and_no_consent(shared):
+    holder = SigningKey.generate()
+    score = shared.score(holder=holder)
+    shared.score(holder=holder)
+    wallet = Wallet(shared, offer_copies(shared, score).json())
+    wallet.obtain()
+    held = shared.holder(wallet.keys[0])
+
+    def listed(name):
+        return shared.http.get(f"/v1/holder/{name}", headers=held).json()[name]
+
+    assert [each["id"] for each in listed("scores")] == [score["id"]]
+    assert [each["score_id"] for each in listed("requests")] == [score["id"]]
+    (receipt,) = listed("receipts")
+    assert shared.http.get(f"/v1/holder/receipts/{receipt['id']}", headers=held).status_code == 200
+    assert shared.http.get(f"/v1/holder/scores/{score['id']}", headers=held).json()["id"] == score["id"]
+    assert listed("consents") == []
+    for change in ("withdrawal", "renewal"):
+        answer = shared.http.post(f"/v1/holder/consents/{receipt['consent_id']}/{change}", headers=held)
+        assert answer.status_code == 404
+
+
 def test_every_claim_of_a_copy_is_disclosed_by_itself(shared):
     wallet = Wallet(shared, offer_copies(shared, shared.score()).json())
     (issued,) = wallet.obtain()
