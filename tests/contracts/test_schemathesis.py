@@ -75,6 +75,8 @@ class RealValues:
     def __init__(self, harness: Any) -> None:
         self._harness = harness
         self._holder = SigningKey.generate()
+        #: Whose consents nothing here can withdraw: the tool takes ids from answers.
+        self._presenter = SigningKey.generate()
         self._turns: dict[str, Iterator[int]] = defaultdict(count)
         tenant_id = harness.service.tenants.load_or_append_tenant("lender", harness.clock())
         client = harness.service.tenants.append_client(
@@ -142,12 +144,12 @@ class RealValues:
         if turn % 5 == 4:
             case.body = {"state": stored.request.state, "error": "access_denied"}
         else:
-            vp_token = self._harness.vp_token(asked, self._holder)
+            vp_token = self._harness.vp_token(asked, self._presenter)
             case.body = {"state": stored.request.state, "vp_token": json.dumps(vp_token)}
 
     def createScore(self, case: Case, _turn: int) -> None:
         asked = self._harness.ask()
-        case.body = {"request_id": asked["id"], "vp_token": self._harness.vp_token(asked, self._holder)}
+        case.body = {"request_id": asked["id"], "vp_token": self._harness.vp_token(asked, self._presenter)}
 
     def readScore(self, case: Case, _turn: int) -> None:
         case.path_parameters = {"score_id": self._score["id"]}
