@@ -113,7 +113,8 @@ def credential_configurations(rooms: IssuanceRooms) -> dict[str, JsonObject]:
 
 
 def offer_claims(
-    rooms: IssuanceRooms,
+    offers: OfferStore,
+    issuer_keys: IssuerKeyStore,
     tenant_id: str,
     type: CredentialType,
     rows: Sequence[Mapping[str, Any]],
@@ -126,8 +127,8 @@ def offer_claims(
     """Offer a credential for each row of claims, under the tenant's own issuer key; raises ClaimsDoNotFit."""
     for claims in rows:
         type.verify_claims(claims)
-    rooms.issuer_keys.load_or_append_key(tenant_id, now_ms)  # so that whoever is to trust it can be told before
-    offers = [
+    issuer_keys.load_or_append_key(tenant_id, now_ms)  # so that whoever is to trust it can be told before
+    made = [
         NewOffer(
             configuration_id=type.name,
             vct=type.vct,
@@ -139,7 +140,7 @@ def offer_claims(
         )
         for claims in rows
     ]
-    return rooms.offers.append_offers(tenant_id, offers, now_ms)
+    return offers.append_offers(tenant_id, made, now_ms)
 
 
 def offer_score(

@@ -4,7 +4,8 @@ import csv
 import json
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,9 @@ DAY_MS = 86_400_000
 #: A list is never smaller, so that an index tells little about whose it is (Token Status List, section 13.2).
 LEAST_STATUS_LIST = 1 << 17
 STATUS_BITS, STATUS_TTL_S = 2, 300
-STATUS_LIST_FILE, REPORT_FILE = "status-list.jwt", "issued.csv"
+STATUS_LIST_FILE, REPORT_FILE, REFUSED_FILE = "status-list.jwt", "issued.csv", "refused.csv"
+#: As many refused rows as a person is shown; the file has all.
+_SHOWN = 20
 MAX_ROWS = 1_000_000
 
 _COLUMN = re.compile(r"(?P<claim>[a-z0-9_]+)(?:\[(?P<item>0|[1-9][0-9]?)\])?")
@@ -52,32 +55,30 @@ def run_issuing(
     valid_days: int,
     as_json: bool,
 ) -> None:
-    """Issue what can be issued, report what cannot; raises `CommandFailed` where any row was refused."""
+    """Issue what can be issued, report what cannot; raises `CommandFailed` where any row was refused.
+
+    `out` is there only when it is whole: a run that was ended leaves a folder beside it, which the next one replaces.
+    """
     type_, key = find_credential_type(type_name), load_key(key_path)
     if issuer is not None:
         key = sign_as(key, issuer)
     if out.exists():
         raise CommandFailed(f"{out} is there already; credentials go to a new folder.", exit_code=USAGE)
-    columns, rows = _read_table(csv_path)
+    columns, count = verify_columns(csv_path, type_, holder=holder)
     holder_column, holder_key = _find_holder(holder, columns)
-    unknown = [name for name in columns if name != holder_column and not _names_a_claim(name, type_)]
-    if unknown:
-        raise CommandFailed(
-            f"The file has {len(unknown)} columns that are no claim of {type_.name}, which has: "
-            f"{', '.join(type_.claim_names)}.",
-            exit_code=USAGE,
-        )
     made_ms = now_ms()
     expires_at_ms = made_ms + valid_days * DAY_MS
-    capacity = max(LEAST_STATUS_LIST, len(rows))
-    indexes = secrets.SystemRandom().sample(range(capacity), len(rows)) if status_uri is not None else []
-    out.mkdir(parents=True, mode=0o700)
+    capacity = max(LEAST_STATUS_LIST, count)
+    indexes = secrets.SystemRandom().sample(range(capacity), count) if status_uri is not None else []
+    partial = out.with_name(out.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True, mode=0o700)
     refused: list[RefusedRow] = []
-    with (out / REPORT_FILE).open("x", encoding="utf-8", newline="") as report, LateProgress() as progress:
+    with (partial / REPORT_FILE).open("x", encoding="utf-8", newline="") as report, LateProgress() as progress:
         writer = csv.writer(report, lineterminator="\n")
         writer.writerow(["row", "file", "status_index"])
-        for number, row in enumerate(rows, 1):
-            progress.show("issuing", number - 1, len(rows))
+        for number, row in read_rows(csv_path, columns):
+            progress.show("issuing", number - 1, count)
             status = None if status_uri is None else StatusReference(uri=status_uri, index=indexes[number - 1])
             try:
                 bound_to = holder_key or _parse_holder(row[str(holder_column)])
@@ -94,15 +95,29 @@ def run_issuing(
                 refused.append(RefusedRow(row=number, pointer=misfit.pointer))
                 continue
             name = f"{type_.name}-{number:06d}.sd-jwt"
-            (out / name).write_text(credential)
+            (partial / name).write_text(credential)
             writer.writerow([number, name, "" if status is None else status.index])
     if status_uri is not None:
-        (out / STATUS_LIST_FILE).write_text(
+        (partial / STATUS_LIST_FILE).write_text(
             sign_status_list(status_uri, bytes(capacity), key, made_ms=made_ms, valid_days=valid_days)
         )
-    _report(out, len(rows) - len(refused), refused, has_list=status_uri is not None, as_json=as_json)
+    report_refused(partial / REFUSED_FILE, refused)
+    partial.rename(out)
+    _report(out, count - len(refused), refused, has_list=status_uri is not None, as_json=as_json)
     if refused:
-        raise CommandFailed(f"{len(refused)} of {len(rows)} rows were refused.")
+        raise CommandFailed(f"{len(refused)} of {count} rows were refused.")
+
+
+def report_refused(path: Path, refused: Sequence[RefusedRow]) -> None:
+    """Write which rows were refused and for which column, where any were: never what stands in them."""
+    if not refused:
+        return
+    with path.open("x", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["row", "pointer", "column"])
+        for each in refused:
+            claim, *items = each.pointer.removeprefix("/").split("/")
+            writer.writerow([each.row, each.pointer or "/", claim + "".join(f"[{item}]" for item in items)])
 
 
 def sign_status_list(uri: str, statuses: bytes, key: SigningKey, *, made_ms: int, valid_days: int) -> str:
@@ -168,20 +183,46 @@ def _names_a_claim(column: str, type_: CredentialType) -> bool:
     return (_json_type(type_, match["claim"]) == "array") == (match["item"] is not None)
 
 
-def _read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
-    """Header and rows of a CSV file; raises `CommandFailed` where it is not one."""
+def verify_columns(path: Path, type_: CredentialType, *, holder: str | None) -> tuple[list[str], int]:
+    """The columns of a CSV file and how many rows it has, all of it looked at before anything is made of it.
+
+    `holder` may name a column that is no claim. Raises `CommandFailed` where it is not a table of the type's claims.
+    """
+    count, columns = 0, []
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
             columns = next(reader, [])
-            records = [record for record in reader if record]
+            even = bool(columns) and len(set(columns)) == len(columns)
+            for record in reader:
+                count += bool(record)
+                even = even and len(record) in (0, len(columns))
     except (UnicodeDecodeError, csv.Error):
         raise CommandFailed(f"{path} is not a CSV file in UTF-8.", exit_code=USAGE) from None
-    if not columns or len(set(columns)) != len(columns) or any(len(record) != len(columns) for record in records):
+    if not even:
         raise CommandFailed(f"{path} needs a header of distinct names, and rows of its length.", exit_code=USAGE)
-    if len(records) > MAX_ROWS:
+    if count > MAX_ROWS:
         raise CommandFailed(f"{path} has more than {MAX_ROWS} rows: issue it in parts.", exit_code=USAGE)
-    return columns, [dict(zip(columns, record, strict=True)) for record in records]
+    unknown = [name for name in columns if name != holder and not _names_a_claim(name, type_)]
+    if unknown:
+        raise CommandFailed(
+            f"The file has {len(unknown)} columns that are no claim of {type_.name}, which has: "
+            f"{', '.join(type_.claim_names)}.",
+            exit_code=USAGE,
+        )
+    return columns, count
+
+
+def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """The rows of a file that `verify_columns` took, numbered from 1 after the header, one at a time."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, strict=True)
+        next(reader)
+        for number, record in enumerate((record for record in reader if record), 1):
+            try:
+                yield number, dict(zip(columns, record, strict=True))
+            except ValueError:
+                raise CommandFailed(f"{path} was changed while it was read.") from None
 
 
 def _find_holder(holder: str, columns: list[str]) -> tuple[str | None, PublicKey | None]:
@@ -217,5 +258,7 @@ def _report(out: Path, issued: int, refused: list[RefusedRow], *, has_list: bool
         )
         return
     print_rows([("issued", issued), ("refused", len(refused)), ("in", out), ("status list", status_list)])
-    for each in refused:
+    for each in refused[:_SHOWN]:
         print(f"    row {each.row}: {each.pointer or '/'}")
+    if len(refused) > _SHOWN:
+        print(f"    and {len(refused) - _SHOWN} more: {out / REFUSED_FILE}")

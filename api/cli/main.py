@@ -28,10 +28,12 @@ issuer_lists = typer.Typer(help="Signed lists of issuers, and whose a tenant tak
 scores = typer.Typer(help="Suspend and revoke scores, with every copy of them.", no_args_is_help=True)
 credentials = typer.Typer(help="Suspend and revoke credentials that were issued over OpenID4VCI.", no_args_is_help=True)
 wallet_commands = typer.Typer(help="A small scriptable holder of credentials.", no_args_is_help=True)
+offers = typer.Typer(help="Credentials by link, for an institution without an issuer.", no_args_is_help=True)
 dids = typer.Typer(help="The DID under which an institution issues.", no_args_is_help=True)
 tenant_commands = typer.Typer(help="What applicants are told of a tenant.", no_args_is_help=True)
 app.add_typer(clients, name="clients")
 app.add_typer(dids, name="did")
+app.add_typer(offers, name="offers")
 app.add_typer(issuers, name="issuers")
 issuers.add_typer(issuer_lists, name="lists")
 app.add_typer(scores, name="scores")
@@ -41,6 +43,8 @@ app.add_typer(wallet_commands, name="wallet")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Write one JSON document to standard output.")]
 Tenant = Annotated[str, typer.Option(help="The tenant's name; it is made on first mention.")]
+TxCode = Annotated[bool, typer.Option("--tx-code", help="Ask for a second code too, to be sent another way.")]
+ExpiresInDays = Annotated[int, typer.Option(min=1, max=30, help="How long an offer waits for its wallet.")]
 WalletFolder = Annotated[Path, typer.Option("--wallet", help="The wallet's folder: key.jwk and credentials.")]
 
 
@@ -329,9 +333,13 @@ def verify_receipt(
 def issue(
     type_: Annotated[str, typer.Option("--type", help="The credential type: its vct, or its short name.")],
     csv: Annotated[Path, typer.Option(help="One row a credential.")],
-    key: Annotated[Path, typer.Option(help="The institution's private JWK, as `credence wallet keys` makes one.")],
-    holder: Annotated[str, typer.Option(help="The holder's public JWK file, or the column that holds its JSON.")],
-    out: Annotated[Path, typer.Option(help="A new folder for the credentials.")],
+    out: Annotated[Path, typer.Option(help="A new folder for the credentials; with --offer, a new file of links.")],
+    key: Annotated[
+        Path | None, typer.Option(help="The institution's private JWK, as `credence wallet keys` makes one.")
+    ] = None,
+    holder: Annotated[
+        str | None, typer.Option(help="The holder's public JWK file, or the column that holds its JSON.")
+    ] = None,
     issuer: Annotated[
         str | None,
         typer.Option(help="The did:web to issue under, or the DID URL of the key in it.  [default: the key's did:jwk]"),
@@ -340,16 +348,40 @@ def issue(
         str | None, typer.Option(help="Where you will publish out/status-list.jwt; a URI of its own for each run.")
     ] = None,
     valid_days: Annotated[int, typer.Option(min=1, max=3650, help="How long the credentials are valid.")] = 365,
+    offer: Annotated[bool, typer.Option("--offer", help="Offer them by link, under the tenant's own issuer.")] = False,
+    tenant: Annotated[str, typer.Option(help="Whose offers they are, with --offer.")] = "default",
+    tx_code: TxCode = False,
+    expires_in_days: ExpiresInDays = 7,
     as_json: AsJson = False,
 ) -> None:
-    """Issue a credential for each row of a CSV file.
+    """Issue a credential for each row of a CSV file, or with --offer, offer one for each.
 
     A column is named as the claim is; a claim of several months takes a column a month, newest first: paid_minor[0],
     paid_minor[1] and so on. An empty cell is an absent claim, or the end of its months. A row that does not fit the
     type's schema is refused by its number and the claim's place, and the others are issued; then the exit code is 1.
     """
+    if offer:
+        from api.cli.offers import offer_rows
+
+        if (key, holder, issuer, status_uri) != (None, None, None, None):
+            raise typer.BadParameter("goes without --key, --holder, --issuer and --status-uri", param_hint="--offer")
+        offer_rows(
+            type_name=type_,
+            csv_path=csv,
+            out=out,
+            tenant=tenant,
+            with_tx_code=tx_code,
+            expires_in_days=expires_in_days,
+            valid_days=valid_days,
+            as_json=as_json,
+        )
+        return
     from api.cli.issue import run_issuing
 
+    if key is None or holder is None:
+        raise typer.BadParameter("are needed, or else --offer", param_hint="--key and --holder")
+    if tx_code:
+        raise typer.BadParameter("goes with --offer", param_hint="--tx-code")
     run_issuing(
         type_name=type_,
         csv_path=csv,
@@ -379,6 +411,46 @@ def did_document(
     from api.cli.did import print_document
 
     print_document(did, key)
+
+
+@offers.command("create")
+def create_offer(
+    type_: Annotated[str, typer.Option("--type", help="The credential type: its vct, or its short name.")],
+    claims: Annotated[Path, typer.Option(help="All claims of the type, as a JSON object.")],
+    tenant: Tenant = "default",
+    tx_code: TxCode = False,
+    expires_in_days: ExpiresInDays = 7,
+    valid_days: Annotated[int, typer.Option(min=1, max=3650, help="How long the credential is valid.")] = 365,
+    as_json: AsJson = False,
+) -> None:
+    """Offer a credential to whoever opens the link in a wallet (OpenID4VCI 1.0)."""
+    from api.cli.offers import create_offer
+
+    create_offer(
+        type_name=type_,
+        claims_path=claims,
+        tenant=tenant,
+        with_tx_code=tx_code,
+        expires_in_days=expires_in_days,
+        valid_days=valid_days,
+        as_json=as_json,
+    )
+
+
+@wallet_commands.command("accept")
+def accept(
+    link: Annotated[str, typer.Argument(help="The openid-credential-offer:// link of an offer.")],
+    folder: WalletFolder,
+    tx_code: Annotated[str | None, typer.Option(help="The second code, which came another way.")] = None,
+    copies: Annotated[
+        int | None, typer.Option(min=1, help="How many copies of a score.  [default: as many as there are at once]")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Obtain what an offer is for, and keep it; copies of a score get a key each."""
+    from api.cli.accept import accept_offer
+
+    accept_offer(folder, link, tx_code=tx_code, copies=copies, as_json=as_json)
 
 
 @wallet_commands.command("keys")

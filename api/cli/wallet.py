@@ -5,6 +5,7 @@ import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import parse_qsl, urlsplit
@@ -78,7 +79,7 @@ def load_key(path: Path) -> SigningKey:
 
 def receive_credentials(folder: Path, files: list[Path], *, as_json: bool) -> None:
     """Keep the credentials in files; all of them, or none."""
-    key, dids = load_key(folder / KEY_FILE), DidResolver(_fetcher())
+    key, dids = load_key(folder / KEY_FILE), DidResolver(fetcher_of())
     received = []
     for path in files:
         data = read_file(path, max_bytes=MAX_CREDENTIAL_BYTES)
@@ -109,11 +110,15 @@ def verify_received(credential: str, key: SigningKey, dids: DidResolver) -> None
         raise CommandFailed("It is bound to another key than this wallet's.")
 
 
-def store_credentials(folder: Path, credentials: list[str]) -> None:
-    """Put verified credentials into the wallet."""
+def store_credentials(folder: Path, credentials: list[str], keys: list[SigningKey] | None = None) -> None:
+    """Put verified credentials into the wallet, with the keys of those that are not bound to the wallet's."""
     (folder / CREDENTIALS).mkdir(mode=0o700, exist_ok=True)
-    for credential in credentials:
+    for credential, key in zip_longest(credentials, keys or []):
         path = folder / CREDENTIALS / f"{sha256(issuer_jwt_of(credential).encode()).hexdigest()[:24]}.sd-jwt"
+        if key is not None:
+            # The key first: a crash between the two leaves a key without a credential.
+            path.with_suffix(".key.jwk").write_text(json.dumps(key.to_private_jwk()))
+            path.with_suffix(".key.jwk").chmod(0o600)
         path.write_text(credential)
         path.chmod(0o600)
 
@@ -186,12 +191,12 @@ def parse_request_link(link: str) -> RequestLink:
 
 def fetch_request(link: RequestLink) -> RequestObject:
     """Fetch the question and verify that whom the link names asks it, and that the answer goes where it came from."""
-    origin = _origin(link.request_uri)
-    fetcher = _fetcher(origin)
+    origin = origin_of(link.request_uri)
+    fetcher = fetcher_of(origin)
     compact = fetcher.fetch(link.request_uri, f"application/{REQUEST_OBJECT_TYP}").decode("ascii", "replace")
     request = verify_request_object(compact, client_id=link.client_id, now_ms=now_ms(), dids=DidResolver(fetcher))
     # Whoever copied somebody's link into their own page cannot have the answer sent elsewhere.
-    if _origin(request.response_uri) != origin:
+    if origin_of(request.response_uri) != origin:
         raise CommandFailed("The answer would go to another place than the request came from.")
     return request
 
@@ -223,7 +228,7 @@ def _show(request: RequestObject, disclosed: dict[str, list[dict[str, Any]]]) ->
     print_rows(
         [
             ("asked by", request.client_id),
-            ("answer goes to", _origin(request.response_uri)),
+            ("answer goes to", origin_of(request.response_uri)),
             ("purpose", request.purpose),
             ("until", f"{expires} UTC"),
         ],
@@ -251,7 +256,7 @@ def _describe(sd_jwt: str) -> dict[str, Any]:
     }
 
 
-def _fetcher(*origins: str) -> GuardedFetcher:
+def fetcher_of(*origins: str) -> GuardedFetcher:
     """Fetches from public addresses, and from loopback origins that are allowed or that the link itself is of."""
     allowed = load_settings().allow_http_origins | set(filter(_is_loopback, origins))
     return GuardedFetcher(allow_http_origins=allowed)
@@ -261,7 +266,8 @@ def _public_path(private: Path) -> Path:
     return private.with_name(private.name + ".pub")
 
 
-def _origin(url: str) -> str:
+def origin_of(url: str) -> str:
+    """Scheme, host and port of a URL."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"
 

@@ -147,7 +147,8 @@ def create_credential_offer(
     now_ms = service.clock()
     try:
         (made,) = offer_claims(
-            service.issuance,
+            service.issuance.offers,
+            service.issuance.issuer_keys,
             caller.tenant_id,
             service.issuance.types[body.type],
             [body.claims],
