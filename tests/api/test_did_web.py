@@ -71,7 +71,7 @@ def harness(settings: Settings, host: Host) -> Iterator[Harness]:
 def trust(harness: Harness, host: Host, tenant: str = "lender") -> None:
     tenant_id = harness.service.tenants.load_or_append_tenant(tenant, harness.clock())
     issuer = TrustedIssuer(did=host.did, vct=VCT, valid_from_ms=0)
-    harness.service.tenants.append_trusted_issuer(tenant_id, issuer)
+    harness.trust(tenant_id, issuer)
 
 
 def test_a_did_web_issuer_from_the_first_score_to_the_rotation_of_its_key(harness: Harness, host: Host) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from api.cli.lender import ApiClient
 from api.cli.local_service import free_port, running_service
-from api.cli.tenants import open_tenants
+from api.cli.tenants import open_stores
 from api.clock import now_ms
 from api.keystore import load_keyring
 from api.settings import Settings, load_settings
@@ -63,10 +63,13 @@ def running(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
         "CREDENCE_RPC_URL": "http://127.0.0.1:9",  # a chain that nobody answers for
     }
     settings = load_settings(environment)
-    bank, tenants = SigningKey.generate(), open_tenants(settings)
-    tenant_id = tenants.load_or_append_tenant("t", now_ms())
-    client = tenants.append_client(tenant_id=tenant_id, name="l", scopes=frozenset({"lender"}), now_ms=now_ms())
-    tenants.append_trusted_issuer(tenant_id, TrustedIssuer(did=bank.did, vct=VCT, valid_from_ms=0))
+    bank = SigningKey.generate()
+    with open_stores(settings) as stores:
+        tenant_id = stores.tenants.load_or_append_tenant("t", now_ms())
+        client = stores.tenants.append_client(
+            tenant_id=tenant_id, name="l", scopes=frozenset({"lender"}), now_ms=now_ms()
+        )
+        stores.trust.append_trusted(tenant_id, TrustedIssuer(did=bank.did, vct=VCT, valid_from_ms=0), now_ms())
     with running_service(settings, environment, log=var / "log"):
         lender = ApiClient(settings.base_url, client_id=client.client_id, client_secret=client.client_secret)
         yield Running(settings=settings, lender=lender, bank=bank)

@@ -149,3 +149,35 @@ def test_an_earlier_run_is_never_written_over(credence: Credence, bank: str, tmp
     (tmp_path / "rows.csv").write_text(f"{HEADER}\n{ROW}\n")
     assert issue(credence, "--holder", "holder.jwk.pub").code == 0
     assert issue(credence, "--holder", "holder.jwk.pub").code == 2
+
+
+def test_refused_rows_are_in_a_file_with_their_column_and_never_their_value(
+    credence: Credence, bank: str, tmp_path: Path
+) -> None:
+    rows = [ROW.replace(",0,0,-500", ",0,SECRET,-500")] * 30
+    (tmp_path / "rows.csv").write_text("\n".join([HEADER, *rows, ROW]) + "\n")
+    ran = issue(credence, "--holder", "holder.jwk.pub")
+    assert ran.code == 1
+    lines = (tmp_path / "out/refused.csv").read_text().splitlines()
+    assert lines[:2] == ["row,pointer,column", "1,/statement_minor/4,statement_minor[4]"]
+    assert len(lines) == 31
+    assert "and 10 more: out/refused.csv" in ran.out
+    assert "SECRET" not in ran.out + ran.err + "\n".join(lines)
+
+
+def test_a_run_that_was_ended_leaves_no_folder_and_the_next_one_replaces_its_rest(
+    credence: Credence, bank: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rows.csv").write_text(f"{HEADER}\n{ROW}\n{ROW}\n")
+
+    def be_ended(*_arguments: object, **_named: object) -> str:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("api.cli.issue.issue_credential", be_ended)
+        assert issue(credence, "--holder", "holder.jwk.pub").code == 130
+    assert not (tmp_path / "out").exists()
+    assert (tmp_path / "out.partial").is_dir()
+    assert issue(credence, "--holder", "holder.jwk.pub").code == 0
+    assert len(list((tmp_path / "out").glob("*.sd-jwt"))) == 2
+    assert not (tmp_path / "out.partial").exists()
