@@ -6,6 +6,7 @@ The list itself is a credential, which `identity.bitstring_list` verifies.
 import gzip
 import re
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
@@ -98,17 +99,19 @@ def expand_bitstring(encoded: JsonValue) -> bytes:
     return bits
 
 
-def encode_bitstring(statuses: bytes) -> str:
-    """The `encodedList` of statuses, one a byte and 0 or 1; the list is filled up to the least length with zeros."""
-    if max(statuses, default=0) > 1:
+def encode_bitstring(indices: Iterable[int], length: int) -> str:
+    """The `encodedList` of `length` bits of which those at `indices` are set (section 3.3).
+
+    Raises CannotIssue for an index outside the list, or fewer than 131,072 bits.
+    """
+    if length < MIN_BITSTRING_BYTES * 8 or length % 8:
         raise CannotIssue
-    padded = statuses.ljust(max(MIN_BITSTRING_BYTES * 8, -(-len(statuses) // 8) * 8), b"\0")
-    # The first index is the left-most bit, so the statuses are the digits of one binary number.
-    digits = padded.translate(bytes.maketrans(b"\0\1", b"01")).decode("ascii")
-    bits = b"".join(int(digits[at : at + 8192], 2).to_bytes(1024) for at in range(0, len(digits) - 8191, 8192))
-    rest = digits[len(digits) // 8192 * 8192 :]
-    bits += int(rest, 2).to_bytes(len(rest) // 8) if rest else b""
-    return "u" + encode_base64url(gzip.compress(bits, mtime=0))
+    bits = bytearray(length // 8)
+    for index in indices:
+        if not 0 <= index < length:
+            raise CannotIssue
+        bits[index // 8] |= 0x80 >> index % 8  # the first index is the left-most bit (section 3.2)
+    return "u" + encode_base64url(gzip.compress(bytes(bits), mtime=0))
 
 
 def bit_at(bits: bytes, index: int) -> int:

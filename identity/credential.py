@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from identity.bitstring import BitstringReference
 from identity.encoding import JsonObject
 from identity.keys import PublicKey
-from identity.status_list import StatusReference
+from identity.status_list import AnyReference
 
 CredentialFormat = Literal["dc+sd-jwt", "jwt_vc_json", "ldp_vc"]
 """The Credential Format Identifiers of OpenID4VP 1.0 (appendix B) that the house verifies."""
@@ -28,5 +27,5 @@ class Credential:
     issued_at_ms: int
     expires_at_ms: int | None
     holder: PublicKey | None
-    statuses: tuple[StatusReference | BitstringReference, ...]
+    statuses: tuple[AnyReference, ...]
     digest: bytes

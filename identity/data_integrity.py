@@ -31,9 +31,9 @@ from identity.errors import (
     UnsupportedSuite,
 )
 from identity.jwt import SKEW_S
+from identity.key_binding import KeyBinding
 from identity.keys import Algorithm, PublicKey, SigningKey
 from identity.multikey import decode_base58, encode_base58
-from identity.sd_jwt import KeyBinding
 from identity.vcdm import parse_date_time
 
 Canonicalize = Callable[[JsonObject], bytes]

@@ -33,9 +33,9 @@ from identity.errors import (
     TooLarge,
 )
 from identity.jwt import SKEW_S
+from identity.key_binding import KeyBinding
 from identity.keys import PublicKey, SigningKey
 from identity.linked_data.workers import LinkedDataWorkers
-from identity.sd_jwt import KeyBinding
 from identity.vcdm import (
     CONTEXT_V2,
     HolderKeyFor,
@@ -65,7 +65,7 @@ def verify_presentation_object(
     MissingClaim, TooLarge, and as `verify_credential_object`, `check_proof_claims` and the functions given do.
     """
     # 1. Hold the document against the model's rules.
-    _check_size(document)
+    _check_size(document, MAX_DOCUMENT_BYTES)
     presentation = parse_presentation(document)
 
     # 2. Its proof is for us and for this request (OpenID4VP 1.0, appendix B.1.3.2), and was made now.
@@ -109,14 +109,19 @@ def verify_presentation_object(
 
 
 def verify_credential_object(
-    document: JsonObject, *, issuer_key_for: IssuerKeyFor, linked_data: LinkedDataWorkers, now_ms: int
+    document: JsonObject,
+    *,
+    issuer_key_for: IssuerKeyFor,
+    linked_data: LinkedDataWorkers,
+    now_ms: int,
+    max_bytes: int = MAX_DOCUMENT_BYTES,
 ) -> VerifiedW3cCredential:
     """Verify a credential with a proof in it: its document, its times, its issuer's signature; not its status.
 
     Raises TooLarge, Expired, NotYetValid, and as documents, proofs and `issuer_key_for` do.
     """
     # 1. Hold the document against the model's rules, and its proof against those of credentials.
-    _check_size(document)
+    _check_size(document, max_bytes)
     credential = parse_credential(document)
     method, _ = _check_proof(document, purpose="assertionMethod", key_binding=None, now_ms=now_ms)
 
@@ -198,6 +203,6 @@ def _check_proof(
     return method, made_at_ms
 
 
-def _check_size(document: JsonObject) -> None:
-    if len(encode_json(document)) > MAX_DOCUMENT_BYTES:
+def _check_size(document: JsonObject, max_bytes: int) -> None:
+    if len(encode_json(document)) > max_bytes:
         raise TooLarge

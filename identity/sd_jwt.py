@@ -18,12 +18,9 @@ from identity.errors import (
     CannotIssue,
     ClaimNotInCredential,
     HolderKeyMissing,
-    KbInFuture,
-    KbStale,
     KeyBindingMissing,
     KeyBindingUnexpected,
     MissingClaim,
-    NonceMismatch,
     SdHashMismatch,
     TooLarge,
     TooManyDisclosures,
@@ -31,7 +28,8 @@ from identity.errors import (
 )
 from identity.issuer_parts import SeenIssuerPart, SeenIssuerParts
 from identity.jws import ParsedJws, parse_jws, sign_jws, verify_jws
-from identity.jwt import SKEW_S, check_times, time_claim_ms
+from identity.jwt import check_times, time_claim_ms
+from identity.key_binding import KeyBinding
 from identity.keys import PublicKey, SigningKey, parse_public_jwk
 from identity.status_list import StatusReference, parse_status_reference
 
@@ -42,29 +40,6 @@ MAX_DISCLOSURES = 200
 
 # What the protocol reads: it must stand in the signed payload itself (SD-JWT VC section 2.2.2.2, and `iat`).
 RESERVED_CLAIMS = frozenset({"iss", "iat", "nbf", "exp", "cnf", "vct", "vct#integrity", "status"})
-
-
-@dataclass(frozen=True, kw_only=True)
-class KeyBinding:
-    """What a presentation must be bound to: our nonce, our audience, at most `max_age_s` ago."""
-
-    nonce: str
-    audience: str
-    max_age_s: int = 300
-
-    def verify_is_for(self, *, audience: JsonValue, nonce: JsonValue) -> None:
-        """Raises AudienceMismatch or NonceMismatch, whatever the types of what was sent."""
-        if nonce != self.nonce:
-            raise NonceMismatch
-        if audience != self.audience:
-            raise AudienceMismatch
-
-    def verify_fresh(self, made_at_ms: int, now_ms: int) -> None:
-        """Raises KbInFuture or KbStale."""
-        if made_at_ms > now_ms + SKEW_S * 1000:
-            raise KbInFuture
-        if made_at_ms < now_ms - self.max_age_s * 1000:
-            raise KbStale
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,10 +1,12 @@
-"""Token Status List (draft-ietf-oauth-status-list) in JWT form: publish, verify, and check with a cache."""
+"""Token Status List (draft-ietf-oauth-status-list) in JWT form: publish and verify; and the check of any status."""
 
 import threading
 import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from identity.bitstring import BitstringReference, StatusPurpose
+from identity.bitstring_list import BITSTRING_MEDIA_TYPES, BitstringList, verify_bitstring_list
 from identity.did_resolver import DidResolver
 from identity.encoding import JsonValue, decode_base64url, encode_base64url, encode_json, parse_json_object
 from identity.errors import (
@@ -19,6 +21,7 @@ from identity.errors import (
     StatusListIssuerMismatch,
     StatusListSubjectMismatch,
     StatusListTooLarge,
+    StatusPurposeMismatch,
     StatusUnavailable,
     UnknownStatusValue,
     UnsupportedStatus,
@@ -27,6 +30,7 @@ from identity.errors import (
 from identity.jws import parse_jws, sign_jws, verify_jws
 from identity.jwt import check_times, time_claim_ms
 from identity.keys import SigningKey
+from identity.linked_data.workers import LinkedDataWorkers
 
 if TYPE_CHECKING:  # verifying a list needs no HTTP client
     from identity.fetch import GuardedFetcher
@@ -39,6 +43,7 @@ MAX_TOKEN_CHARS = 4 * 1024 * 1024
 MAX_INFLATED_BYTES = 16 * 1024 * 1024
 MAX_URI_CHARS = 2048
 
+_FLAG_VALUES: dict[StatusPurpose, Status] = {"revocation": "invalid", "suspension": "suspended"}
 _STATUS_VALUES: dict[int, Status] = {0: "valid", 1: "invalid", 2: "suspended"}  # section 7.1
 _DEFAULT_TTL_S = 300
 _MAX_AGE_S = 86_400
@@ -78,6 +83,11 @@ class StatusList:
         if index < 0 or byte >= len(self.packed):
             raise BadStatusIndex
         return self.packed[byte] >> bit & (1 << self.bits) - 1
+
+    @property
+    def size_bytes(self) -> int:
+        """What it takes to keep it."""
+        return len(self.packed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,34 +177,46 @@ def verify_status_list(token: str, *, uri: str, issuer: str, dids: DidResolver, 
     return StatusList(bits=bits, packed=packed, issued_at_ms=issued_at_ms, expires_at_ms=expires_at_ms, ttl_s=ttl_s)
 
 
+AnyReference = StatusReference | BitstringReference
+
+
 class StatusChecker:
     """Checks statuses against published lists, each fetched at most once a `ttl`; safe to share between threads.
 
     It fails closed: without a list that is verified and fresh it raises. It reads no clock: `now_ms` is the caller's.
     A refused or failed fetch is remembered for five seconds, so that a dead host is not waited for by everyone.
+    Without `linked_data` a W3C list has to be a JWT.
     """
 
-    def __init__(self, fetcher: "GuardedFetcher", dids: DidResolver) -> None:
+    def __init__(
+        self, fetcher: "GuardedFetcher", dids: DidResolver, linked_data: LinkedDataWorkers | None = None
+    ) -> None:
         self._fetcher = fetcher
         self._dids = dids
+        self._linked_data = linked_data
         self._lock = threading.Lock()
-        self._cache: dict[tuple[str, str], _CacheEntry] = {}
+        self._cache: dict[tuple[type[AnyReference], str, str], _CacheEntry] = {}
 
-    def check_status(self, reference: StatusReference, *, issuer: str, now_ms: int) -> CheckedStatus:
+    def check_status(self, reference: AnyReference, *, issuer: str, now_ms: int) -> CheckedStatus:
         """The status of a credential of `issuer` (a DID that the caller already trusts).
 
-        Raises StatusUnavailable (retriable), UnknownStatusValue, BadStatusIndex, the leaves of FetchRefused, and
-        as `verify_status_list`.
+        Raises StatusUnavailable (retriable), UnknownStatusValue, BadStatusIndex, StatusPurposeMismatch, the leaves of
+        FetchRefused, and as `verify_status_list` or `verify_bitstring_list`.
         """
-        fresh = self._fresh_list(reference.uri, issuer, now_ms)
+        fresh = self._fresh_list(reference, issuer, now_ms)
         value = fresh.status_list.status(reference.index)
+        if isinstance(reference, BitstringReference):
+            if isinstance(fresh.status_list, BitstringList) and reference.purpose not in fresh.status_list.purposes:
+                raise StatusPurposeMismatch
+            status = _FLAG_VALUES[reference.purpose] if value else "valid"
+            return CheckedStatus(status=status, checked_at_ms=fresh.fetched_at_ms)
         if value not in _STATUS_VALUES:
             raise UnknownStatusValue
         return CheckedStatus(status=_STATUS_VALUES[value], checked_at_ms=fresh.fetched_at_ms)
 
-    def _fresh_list(self, uri: str, issuer: str, now_ms: int) -> "_FetchedList":
+    def _fresh_list(self, reference: AnyReference, issuer: str, now_ms: int) -> "_FetchedList":
         with self._lock:
-            entry = self._cache.setdefault((uri, issuer), _CacheEntry())
+            entry = self._cache.setdefault((type(reference), reference.uri, issuer), _CacheEntry())
         fetched = entry.fetched
         if fetched is not None and fetched.is_fresh(now_ms):
             return fetched
@@ -204,7 +226,7 @@ class StatusChecker:
             if entry.refusal is not None and abs(now_ms - entry.refused_at_ms) < _REFUSAL_KEPT_MS:
                 raise entry.refusal()
             try:
-                entry.fetched = self._fetch_list(uri, issuer, now_ms)
+                entry.fetched = self._fetch_list(reference, issuer, now_ms)
             except IdentityError as error:
                 entry.fetched, entry.refusal, entry.refused_at_ms = None, type(error), now_ms
                 raise
@@ -213,16 +235,24 @@ class StatusChecker:
             entry.refusal = None
             return entry.fetched
 
-    def _fetch_list(self, uri: str, issuer: str, now_ms: int) -> "_FetchedList":
+    def _fetch_list(self, reference: AnyReference, issuer: str, now_ms: int) -> "_FetchedList":
+        is_bitstring, uri = isinstance(reference, BitstringReference), reference.uri
+        accept = BITSTRING_MEDIA_TYPES if is_bitstring else STATUS_LIST_MEDIA_TYPE
         try:
-            body = self._fetcher.fetch(uri, STATUS_LIST_MEDIA_TYPE, max_bytes=MAX_TOKEN_CHARS)
+            body = self._fetcher.fetch(uri, accept, max_bytes=MAX_TOKEN_CHARS)
         except FetchFailed:
             raise StatusUnavailable from None
         try:
-            token = body.decode("ascii")
+            token = body.decode("utf-8" if is_bitstring else "ascii")
         except UnicodeDecodeError:
             raise BadStatusList from None
-        status_list = verify_status_list(token, uri=uri, issuer=issuer, dids=self._dids, now_ms=now_ms)
+        status_list: StatusList | BitstringList
+        if is_bitstring:
+            status_list = verify_bitstring_list(
+                token, uri=uri, issuer=issuer, dids=self._dids, linked_data=self._linked_data, now_ms=now_ms
+            )
+        else:
+            status_list = verify_status_list(token, uri=uri, issuer=issuer, dids=self._dids, now_ms=now_ms)
         cached_until_ms = now_ms + min(status_list.ttl_s or _DEFAULT_TTL_S, _MAX_AGE_S) * 1000
         fresh_until_ms = min(cached_until_ms, status_list.expires_at_ms)
         return _FetchedList(status_list=status_list, fetched_at_ms=now_ms, fresh_until_ms=fresh_until_ms)
@@ -241,7 +271,7 @@ class StatusChecker:
 
 @dataclass(frozen=True, kw_only=True)
 class _FetchedList:
-    status_list: StatusList
+    status_list: StatusList | BitstringList
     fetched_at_ms: int
     fresh_until_ms: int
 
@@ -260,7 +290,7 @@ class _CacheEntry:
     @property
     def size_bytes(self) -> int:
         fetched = self.fetched
-        return 0 if fetched is None else len(fetched.status_list.packed)
+        return 0 if fetched is None else fetched.status_list.size_bytes
 
 
 def _unpack(value: JsonValue) -> tuple[int, bytes]:

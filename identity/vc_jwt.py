@@ -24,8 +24,8 @@ from identity.errors import (
 )
 from identity.jws import ParsedJws, parse_jws, sign_jws, verify_jws
 from identity.jwt import check_times, time_claim_ms
+from identity.key_binding import KeyBinding
 from identity.keys import SigningKey
-from identity.sd_jwt import KeyBinding
 from identity.vcdm import (
     CONTEXT_V2,
     HolderKeyFor,

@@ -5,7 +5,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from identity.bitstring import BitstringReference
 from identity.credential import Credential, CredentialFormat
 from identity.credential_types.types import TERMS, CredentialType
 from identity.data_integrity import sole_proof
@@ -27,16 +26,16 @@ from identity.errors import (
     PresentationFormatMismatch,
     Step,
     UnknownCredentialType,
-    UnsupportedStatus,
     VctNotAsked,
 )
 from identity.issuer_parts import SeenIssuerParts
 from identity.jws import parse_jws
+from identity.key_binding import KeyBinding
 from identity.keys import PublicKey
 from identity.ldp_vc import verify_presentation_object
 from identity.linked_data.workers import LinkedDataWorkers
 from identity.presentation import Presentation, PresentationRequest
-from identity.sd_jwt import RESERVED_CLAIMS, KeyBinding, ParsedIssuerJwt, verify_sd_jwt
+from identity.sd_jwt import RESERVED_CLAIMS, ParsedIssuerJwt, verify_sd_jwt
 from identity.status_list import StatusChecker
 from identity.trust import TrustedIssuers
 from identity.vc_jwt import parse_presentation_jwt, verify_presentation_jwt
@@ -322,8 +321,6 @@ class Verifier:
         checked_at_ms = []
         with _at_step("status", query):
             for reference in credential.statuses:
-                if isinstance(reference, BitstringReference):
-                    raise UnsupportedStatus
                 checked = self._statuses.check_status(reference, issuer=credential.issuer, now_ms=now_ms)
                 match checked.status:
                     case "valid":

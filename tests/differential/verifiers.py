@@ -17,10 +17,11 @@ from openvc.did.did_key import DidKeyResolver
 from identity.did import resolve_verification_key
 from identity.encoding import JsonObject, encode_json, parse_json_object
 from identity.errors import IdentityError, LinkedDataFailed
+from identity.key_binding import KeyBinding
 from identity.keys import PublicKey
 from identity.ldp_vc import verify_credential_object
 from identity.linked_data.workers import LinkedDataWorkers
-from identity.sd_jwt import KeyBinding, verify_sd_jwt
+from identity.sd_jwt import verify_sd_jwt
 from identity.vc_jwt import verify_credential_jwt
 from identity.vcdm import W3cCredential
 from tests.differential.corpus import AUDIENCE, NONCE, NOW_S, Case

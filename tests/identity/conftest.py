@@ -137,7 +137,7 @@ class Scene:
         now_ms: int | None = None,
     ) -> VerifiedPresentation:
         dids = DidResolver(None)
-        checker = StatusChecker(cast(GuardedFetcher, lists or PublishedLists()), dids)
+        checker = StatusChecker(cast(GuardedFetcher, lists or PublishedLists()), dids, self.linked_data)
         verifier = Verifier(statuses=checker, dids=dids, linked_data=self.linked_data, types=self.types)
         return verifier.verify(vp_token, request, self.trusted if trusted is None else trusted, now_ms or self.now_ms)
 

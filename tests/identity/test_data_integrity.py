@@ -39,10 +39,10 @@ from identity.errors import (
     UnknownMember,
     UnsupportedSuite,
 )
+from identity.key_binding import KeyBinding
 from identity.keys import SigningKey
 from identity.linked_data.workers import LinkedDataWorkers
 from identity.multikey import encode_base58, parse_multikey
-from identity.sd_jwt import KeyBinding
 from identity.vcdm import CONTEXT_V2, CREDIT_HISTORY_CONTEXT, format_date_time
 
 NOW_MS = 1_790_000_000_000

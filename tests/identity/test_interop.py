@@ -19,9 +19,10 @@ from sd_jwt.verifier import SDJWTVerifier
 from identity.errors import CredentialRevoked, NonceMismatch
 from identity.holder import add_key_binding
 from identity.jws import parse_jws
+from identity.key_binding import KeyBinding
 from identity.keys import SigningKey, parse_public_jwk
 from identity.score_credential import issue_score_credential
-from identity.sd_jwt import KeyBinding, select_disclosures, verify_sd_jwt
+from identity.sd_jwt import select_disclosures, verify_sd_jwt
 from identity.status_list import StatusReference, issue_status_list
 
 ROOT = Path(__file__).parents[2]

@@ -60,9 +60,9 @@ from identity.errors import (
     WrongTyp,
 )
 from identity.jws import parse_jws, sign_jws
+from identity.key_binding import KeyBinding
 from identity.keys import PublicKey, SigningKey, parse_public_jwk
 from identity.sd_jwt import (
-    KeyBinding,
     ParsedIssuerJwt,
     VerifiedSdJwt,
     issue_sd_jwt,

@@ -39,8 +39,8 @@ from identity.errors import (
     WrongTyp,
 )
 from identity.jws import sign_jws
+from identity.key_binding import KeyBinding
 from identity.keys import SigningKey
-from identity.sd_jwt import KeyBinding
 from identity.vc_jwt import (
     parse_presentation_jwt,
     sign_credential_jwt,
