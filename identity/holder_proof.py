@@ -8,9 +8,9 @@ from identity.encoding import JsonValue, encode_json, parse_json_object
 from identity.errors import AudienceMismatch, HolderProofStale, KeyBindingMissing, MissingClaim
 from identity.jws import parse_jws, sign_jws, verify_jws
 from identity.jwt import check_times, time_claim_ms
+from identity.key_binding import KeyBinding
 from identity.keys import PublicKey, SigningKey
 from identity.score_credential import verify_score_credential
-from identity.sd_jwt import KeyBinding
 
 HOLDER_PROOF_TYP = "credence-holder-proof+jwt"
 MAX_PROOF_CHARS = 8_192

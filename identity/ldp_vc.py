@@ -16,7 +16,7 @@ from identity.data_integrity import (
     verify_proof,
 )
 from identity.did import Relationship
-from identity.encoding import JsonObject, encode_json
+from identity.encoding import JsonObject, encode_json, parse_json_object
 from identity.errors import (
     AudienceMismatch,
     HolderKeyMissing,
@@ -65,7 +65,7 @@ def verify_presentation_object(
     MissingClaim, TooLarge, and as `verify_credential_object`, `check_proof_claims` and the functions given do.
     """
     # 1. Hold the document against the model's rules.
-    _check_size(document, MAX_DOCUMENT_BYTES)
+    _check_json(document, MAX_DOCUMENT_BYTES)
     presentation = parse_presentation(document)
 
     # 2. Its proof is for us and for this request (OpenID4VP 1.0, appendix B.1.3.2), and was made now.
@@ -121,7 +121,7 @@ def verify_credential_object(
     Raises TooLarge, Expired, NotYetValid, and as documents, proofs and `issuer_key_for` do.
     """
     # 1. Hold the document against the model's rules, and its proof against those of credentials.
-    _check_size(document, max_bytes)
+    _check_json(document, max_bytes)
     credential = parse_credential(document)
     method, _ = _check_proof(document, purpose="assertionMethod", key_binding=None, now_ms=now_ms)
 
@@ -203,6 +203,9 @@ def _check_proof(
     return method, made_at_ms
 
 
-def _check_size(document: JsonObject, max_bytes: int) -> None:
-    if len(encode_json(document)) > max_bytes:
+def _check_json(document: JsonObject, max_bytes: int) -> None:
+    """That the document is one that our own strict reader gives, whoever took it off the wire."""
+    written = encode_json(document)
+    if len(written) > max_bytes:
         raise TooLarge
+    parse_json_object(written)

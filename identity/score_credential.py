@@ -8,16 +8,9 @@ from dataclasses import dataclass
 from identity.did import resolve_verification_key
 from identity.encoding import JsonValue
 from identity.errors import CannotIssue, IssuerNotTrusted, VctNotAsked
+from identity.key_binding import KeyBinding
 from identity.keys import PublicKey, SigningKey
-from identity.sd_jwt import (
-    RESERVED_CLAIMS,
-    KeyBinding,
-    ParsedIssuerJwt,
-    VerifiedSdJwt,
-    issue_sd_jwt,
-    issuer_jwt_of,
-    verify_sd_jwt,
-)
+from identity.sd_jwt import RESERVED_CLAIMS, ParsedIssuerJwt, VerifiedSdJwt, issue_sd_jwt, issuer_jwt_of, verify_sd_jwt
 from identity.status_list import StatusReference
 
 SCORE_VCT = "urn:credence:score:1"

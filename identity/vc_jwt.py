@@ -256,5 +256,6 @@ def _put(document: JsonObject, member: str, value: JsonValue) -> None:
 
 
 def _check_same(payload: JsonObject, claim: str, member: str | None) -> None:
-    if claim in payload and (payload[claim] is None or payload[claim] != member):
+    """That a claim, where there is one, is a text and no other than the member; an `id`, say, need not be repeated."""
+    if claim in payload and (not isinstance(payload[claim], str) or member not in (None, payload[claim])):
         raise JwtClaimMismatch

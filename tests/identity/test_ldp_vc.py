@@ -9,6 +9,7 @@ from identity.did import did_key
 from identity.did_resolver import DidResolver
 from identity.errors import (
     AudienceMismatch,
+    BadJson,
     BadSignature,
     ContextNotAllowed,
     Expired,
@@ -17,6 +18,8 @@ from identity.errors import (
     IssuedInFuture,
     IssuerKeyMismatch,
     IssuerNotTrusted,
+    JsonDepth,
+    JsonNumber,
     KbStale,
     MissingClaim,
     NonceMismatch,
@@ -231,6 +234,15 @@ def test_what_a_credential_may_not_be(changes: dict[str, Any], refusal: type[Ide
 def test_41_42_what_its_proof_may_not_be(members: dict[str, Any], refusal: type[IdentityError]) -> None:
     with pytest.raises(refusal):
         verify(secure(document(), **members))
+
+
+def test_12_13_a_document_that_our_reader_would_refuse_is_refused() -> None:
+    deep: Any = "x"
+    for _ in range(400):
+        deep = [deep]
+    for value, refusal in ((deep, JsonDepth), (10**21, JsonNumber), (float("nan"), BadJson), ("\ud800", BadJson)):
+        with pytest.raises(refusal):
+            verify({**CREDENTIAL, "evidence": {"type": "x", "value": value}})
 
 
 def test_43_a_credential_without_a_proof_is_refused() -> None:

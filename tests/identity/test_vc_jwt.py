@@ -255,9 +255,9 @@ def test_the_content_type_is_the_one_that_is_expected_or_absent() -> None:
     "changes",
     [
         *({"iss": OTHER.did}, {"sub": OTHER.did}, {"jti": "urn:uuid:2"}),
-        *({"iss": 1}, {"iss": None}, {"sub": None}, {"jti": None}),
+        *({"iss": 1}, {"iss": None}, {"sub": None}, {"jti": None}, {"jti": []}),
     ],
-    ids=lambda changes: next(iter(changes)),
+    ids=str,
 )
 def test_a_claim_of_the_jwt_contradicts_no_member(changes: dict[str, Any]) -> None:
     with pytest.raises(JwtClaimMismatch):
@@ -278,6 +278,10 @@ def test_a_claim_of_the_jwt_contradicts_no_member(changes: dict[str, Any]) -> No
 def test_a_claim_of_the_jwt_contradicts_no_member_of_vc(within: dict[str, Any]) -> None:
     with pytest.raises(JwtClaimMismatch):
         verify(sign(older_payload(within), "JWT"))
+
+
+def test_a_jwt_may_have_an_id_that_its_credential_does_not_repeat() -> None:
+    assert verify(sign(document(jti="urn:uuid:1", sub=HOLDER.did), "vc+jwt")).credential.id is None
 
 
 def test_an_embedded_proof_is_refused() -> None:
@@ -359,7 +363,7 @@ def test_14_a_credential_has_a_size() -> None:
         (presentation(document()), PresentationFormatMismatch),
         (presentation(OLDER_CREDENTIAL), WrongTyp),
         (presentation(CREDENTIAL, holder=OTHER.did), SubjectNotHolder),
-        (presentation(CREDENTIAL, iss=OTHER.did, holder=...), JwtClaimMismatch),
+        (presentation(CREDENTIAL, iss=OTHER.did, holder=...), SubjectNotHolder),
         (presentation(CREDENTIAL, iat=...), MissingClaim),
         (presentation(CREDENTIAL, iat=NOW_S - 301), KbStale),
         (presentation(CREDENTIAL, iat=NOW_S + 62), KbInFuture),
