@@ -43,12 +43,13 @@ VC_JWT_TYP = "vc+jwt"
 VP_JWT_TYP = "vp+jwt"
 #: Of both in VCDM 1.1.
 JWT_TYP = "JWT"
+#: Of the JWT and not of the credential, in 2.0 where both share one object.
+CREDENTIAL_CLAIMS = frozenset({"iss", "sub", "jti", "iat", "nbf", "exp"})
 MAX_VC_JWT_CHARS = 131_072
 MAX_VP_JWT_CHARS = 262_144
 
 _CREDENTIAL_TYPS: Mapping[str | None, VcdmVersion] = {VC_JWT_TYP: "2.0", JWT_TYP: "1.1"}
 _PRESENTATION_TYPS: Mapping[str | None, VcdmVersion] = {VP_JWT_TYP: "2.0", JWT_TYP: "1.1"}
-_CREDENTIAL_CLAIMS = frozenset({"iss", "sub", "jti", "iat", "nbf", "exp"})
 _PRESENTATION_CLAIMS = frozenset({"iss", "jti", "iat", "nbf", "exp", "aud", "nonce"})
 
 
@@ -161,7 +162,7 @@ def verify_credential_jwt(
     if found is None or version not in (None, found):
         raise WrongTyp
     payload = parse_json_object(jws.payload)
-    document = _document(payload, found, "vc", _CREDENTIAL_CLAIMS)
+    document = _document(payload, found, "vc", CREDENTIAL_CLAIMS)
     if found == "1.1":
         _put_registered_claims(document, payload)
     credential = parse_credential(document)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from identity.bitstring import BitstringReference, parse_status_entry
+from identity.credential_types.types import TERMS
 from identity.encoding import MAX_URL_CHARS, JsonObject, JsonValue, is_url
 from identity.errors import (
     BadTime,
@@ -52,6 +53,7 @@ ALLOWED_CONTEXTS = frozenset(
 )
 
 _VERSIONS: Mapping[str, VcdmVersion] = {CONTEXT_V1: "1.1", CONTEXT_V2: "2.0"}
+_CREDENTIALS = "https://www.w3.org/2018/credentials#"
 _CREDENTIAL = "VerifiableCredential"
 _PRESENTATION = "VerifiablePresentation"
 _ENVELOPED_CREDENTIAL = "EnvelopedVerifiableCredential"
@@ -89,6 +91,14 @@ class W3cCredential:
     valid_from_ms: int | None
     valid_until_ms: int | None
     statuses: tuple[BitstringReference, ...]
+
+    @property
+    def expanded_types(self) -> frozenset[str]:
+        """The types as they stand and fully expanded, as far as the base context and ours define them."""
+        base = _CREDENTIALS + _CREDENTIAL
+        if CREDIT_HISTORY_CONTEXT not in self.contexts:
+            return self.types | {base}
+        return self.types | {base} | {TERMS + name for name in self.types - {_CREDENTIAL} if ":" not in name}
 
     def verify_times(self, now_ms: int) -> None:
         """Raises NotYetValid or Expired, each with a minute's grace."""

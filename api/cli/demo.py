@@ -227,7 +227,7 @@ def _walk(
         raise CommandFailed("The audit trail does not hold the score.")
     client.close()
     compliance.close()
-    disclosed = sum(len(one.split("~")) - 2 for presented in vp_token.values() for one in presented)
+    disclosed = sum(len(str(one).split("~")) - 2 for presented in vp_token.values() for one in presented)
     return document, trust, disclosed
 
 

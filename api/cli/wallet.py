@@ -155,7 +155,7 @@ def present_credentials(folder: Path, link: str, *, dry_run: bool, as_json: bool
     if as_json:
         print_json({"vp_token": vp_token, "state": request.state, "nonce": request.nonce})
         return
-    _show(request, {id: [_describe(one) for one in presented] for id, presented in vp_token.items()})
+    _show(request, {id: [_describe(str(one)) for one in presented] for id, presented in vp_token.items()})
     if dry_run:
         print("Nothing was sent.")
         return

@@ -1,11 +1,17 @@
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from identity.data_integrity import add_proof
 from identity.dcql import parse_dcql_query
+from identity.did import did_key
 from identity.errors import CannotPresent
+from identity.issuance import build_w3c_credential
 from identity.keys import SigningKey
 from identity.sd_jwt import issue_sd_jwt
+from identity.vc_jwt import sign_credential_jwt
+from identity.vcdm import format_date_time
 
 MOBILE_MONEY = "urn:credence:mobile-money:1"
 GIG_INCOME = "urn:credence:gig-income:1"
@@ -141,3 +147,83 @@ def test_a_query_that_takes_several_gets_no_more_than_an_answer_may_hold(scene: 
     presented = scene.present(request, *reversed(held))["c0"]
     assert [one.split("~")[0] for one in presented] == [one.split("~")[0] for one in held[:16]]
     assert len(scene.verify({"c0": presented}, request).credentials) == 16
+
+
+# W3C credentials
+
+
+def w3c_request(scene: Any, *formats: str, claims: Sequence[str] = ("currency",)) -> Any:
+    """Ask for mobile money in each of the formats, as c0, c1, ..."""
+    return scene.request(
+        parse_dcql_query(
+            {
+                "credentials": [
+                    {
+                        "id": f"c{index}",
+                        "format": format,
+                        "meta": {"type_values": [["VerifiableCredential", "MobileMoneyCredential"]]},
+                        "claims": [{"path": ["credentialSubject", name]} for name in claims],
+                    }
+                    for index, format in enumerate(formats)
+                ]
+            }
+        )
+    )
+
+
+def w3c_credential(scene: Any, format: str, holder: str, **changes: Any) -> Any:
+    arguments = {
+        "type": scene.types["urn:credence:mobile-money:1"],
+        "claims": scene.claims("mobile-money"),
+        "holder": holder,
+        "issuer": scene.issuer.did,
+        "now_ms": scene.now_ms - 1000,
+        "expires_at_ms": scene.now_ms + 1000,
+    }
+    document = build_w3c_credential(**{**arguments, **changes})
+    if format == "jwt_vc_json":
+        return sign_credential_jwt(document, scene.issuer, kid=scene.issuer.kid)
+    return add_proof(
+        document,
+        scene.issuer,
+        cryptosuite="ecdsa-jcs-2019",
+        verification_method=scene.issuer.kid,
+        purpose="assertionMethod",
+        created=format_date_time(scene.now_ms),
+        canonicalize=scene.linked_data.canonicalize,
+    )
+
+
+@pytest.mark.parametrize("format", ["jwt_vc_json", "ldp_vc"])
+@pytest.mark.parametrize("method", ["did:jwk", "did:key"])
+@pytest.mark.parametrize("alg", ["ES256", "EdDSA"])
+def test_a_w3c_credential_is_presented_by_the_did_that_it_is_about(
+    scene: Any, format: str, method: str, alg: Any
+) -> None:
+    key = SigningKey.generate(alg)
+    did = key.did if method == "did:jwk" else did_key(key.public)
+    request = w3c_request(scene, format)
+    vp_token = scene.present(request, w3c_credential(scene, format, did), key=key)
+    verified = scene.verify(vp_token, request)
+    assert verified.credentials[0].claims == {"currency": scene.claims("mobile-money")["currency"]}
+    assert verified.holder == key.public
+
+
+def test_each_format_is_answered_with_its_own(scene: Any) -> None:
+    held = [w3c_credential(scene, format, scene.holder.did) for format in ("ldp_vc", "jwt_vc_json")]
+    request = w3c_request(scene, "jwt_vc_json", "ldp_vc")
+    vp_token = scene.present(request, scene.credential(), *held)
+    assert isinstance(vp_token["c0"][0], str)
+    assert isinstance(vp_token["c1"][0], dict)
+    assert [each.format for each in scene.verify(vp_token, request).credentials] == ["jwt_vc_json", "ldp_vc"]
+    with pytest.raises(CannotPresent):
+        scene.present(w3c_request(scene, "jwt_vc_json"), scene.credential(), held[0])
+    with pytest.raises(CannotPresent):
+        scene.present(scene.request(), *held)
+
+
+def test_another_persons_or_an_expired_w3c_credential_stays_out(scene: Any) -> None:
+    request = w3c_request(scene, "jwt_vc_json")
+    for changes in ({"holder": SigningKey.generate().did}, {"holder": scene.holder.did, "expires_at_ms": scene.now_ms}):
+        with pytest.raises(CannotPresent):
+            scene.present(request, w3c_credential(scene, "jwt_vc_json", **changes))

@@ -10,11 +10,17 @@ from hypothesis import strategies as st
 
 from identity.did import did_key
 from identity.did_resolver import DidResolver
-from identity.encoding import encode_json
+from identity.encoding import encode_base64url, encode_json
 from identity.errors import (
     AlgKeyMismatch,
+    AlgNotAllowed,
     AudienceMismatch,
+    BadBase64,
+    BadJson,
+    BadJws,
+    BadKid,
     BadSignature,
+    BadSignatureEncoding,
     BadTime,
     ContextNotAllowed,
     EmbeddedProof,
@@ -25,9 +31,13 @@ from identity.errors import (
     IssuedInFuture,
     IssuerKeyMismatch,
     IssuerNotTrusted,
+    JsonDepth,
+    JsonDuplicateKey,
+    JsonNumber,
     JwtClaimMismatch,
     KbInFuture,
     KbStale,
+    KeySourceNotAllowed,
     MissingClaim,
     NonceMismatch,
     NotYetValid,
@@ -35,10 +45,12 @@ from identity.errors import (
     PresentationNotSingle,
     SubjectNotHolder,
     TooLarge,
+    UnknownKid,
     UnknownMember,
+    UnsupportedCrit,
     WrongTyp,
 )
-from identity.jws import sign_jws
+from identity.jws import parse_jws, sign_jws
 from identity.key_binding import KeyBinding
 from identity.keys import SigningKey
 from identity.vc_jwt import (
@@ -340,6 +352,46 @@ def test_the_signature_is_the_issuers() -> None:
         verify(sign(document(), "vc+jwt", OTHER, kid=ISSUER.kid))
     with pytest.raises(AlgKeyMismatch):
         verify(sign(document(), "vc+jwt", HOLDER, kid=ISSUER.kid))
+
+
+@pytest.mark.parametrize(
+    ("header", "refusal"),
+    [
+        ({"alg": "none"}, AlgNotAllowed),
+        ({"alg": "HS256"}, AlgNotAllowed),
+        ({"crit": ["exp"], "exp": 1}, UnsupportedCrit),
+        ({"b64": False}, UnsupportedCrit),
+        ({"jwk": OTHER.public.jwk}, KeySourceNotAllowed),
+        ({"x5u": "https://a.example/"}, KeySourceNotAllowed),
+        ({"kid": "../key"}, BadKid),
+        ({"kid": "did:example:a\x00#0"}, BadKid),
+        ({"kid": f"{OTHER.did}#0"}, IssuerKeyMismatch),
+        ({"kid": f"{ISSUER.did}#1"}, UnknownKid),
+    ],
+    ids=str,
+)
+def test_1_to_9_a_header_is_as_strict_as_everywhere(header: dict[str, Any], refusal: type[IdentityError]) -> None:
+    for compact in (CREDENTIAL, OLDER_CREDENTIAL):
+        protected = {**parse_jws(compact, cty="vc").header, **header}
+        spoilt = encode_base64url(encode_json(protected)) + "." + compact.partition(".")[2]
+        with pytest.raises(refusal):
+            verify(spoilt)
+
+
+def test_4_10_to_13_and_what_is_encoded_too() -> None:
+    head, payload, signature = CREDENTIAL.split(".")
+    der = encode_base64url(b"\x30\x44" + bytes(68))
+    for compact, refusal in (
+        (f"{head}.{payload}.{der}", BadSignatureEncoding),
+        (f"{head}.{payload}=.{signature}", BadBase64),
+        (f"{head}.{payload}.{signature}.", BadJws),
+        (f"{head}.{encode_base64url(b'{}' * 2)}.{signature}", BadJson),
+        (f"""{head}.{encode_base64url(b'{"iss":"a","iss":"b"}')}.{signature}""", JsonDuplicateKey),
+        (f"""{head}.{encode_base64url(b'{"exp":1e400}')}.{signature}""", JsonNumber),
+        (f"{head}.{encode_base64url(b'[' * 40 + b']' * 40)}.{signature}", JsonDepth),
+    ):
+        with pytest.raises(refusal):
+            verify(compact)
 
 
 def test_14_a_credential_has_a_size() -> None:
