@@ -191,7 +191,7 @@ def verify_credential_jwt(
 
 def sign_credential_jwt(document: JsonObject, key: SigningKey, *, kid: str) -> str:
     """A VCDM 2.0 credential as a JWT; the document goes in as it is."""
-    return sign_jws({"typ": VC_JWT_TYP, "cty": "vc", "kid": kid}, encode_json(document), key)
+    return sign_jws({"typ": VC_JWT_TYP, "kid": kid}, encode_json(document), key)
 
 
 def sign_presentation_jwt(
@@ -212,7 +212,7 @@ def sign_presentation_jwt(
         "nonce": key_binding.nonce,
         "iat": now_ms // 1000,
     }
-    return sign_jws({"typ": VP_JWT_TYP, "cty": "vp", "kid": kid}, encode_json(payload), key)
+    return sign_jws({"typ": VP_JWT_TYP, "kid": kid}, encode_json(payload), key)
 
 
 def _document(payload: JsonObject, version: VcdmVersion, name: str, claims: frozenset[str]) -> JsonObject:

@@ -38,7 +38,7 @@ def present(harness, request, holder, way, linked_data):
         institution = SigningKey.generate(CRYPTOSUITES[way][0])
         trusted = TrustedIssuer(did=institution.did, vct=VCT, valid_from_ms=0)
         tenant_id = harness.service.tenants.load_or_append_tenant("lender", now_ms)
-        harness.service.tenants.append_trusted_issuer(tenant_id, trusted)
+        harness.trust(tenant_id, trusted)
     document = build_w3c_credential(
         type=load_credential_types()[VCT],
         claims=REPAYMENTS,
