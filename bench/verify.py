@@ -33,8 +33,9 @@ from identity.encoding import JsonValue, encode_json
 from identity.issuance import issue_credential
 from identity.issuer_parts import SeenIssuerParts
 from identity.jws import sign_jws
+from identity.key_binding import KeyBinding
 from identity.keys import SigningKey
-from identity.sd_jwt import KeyBinding, verify_sd_jwt
+from identity.sd_jwt import verify_sd_jwt
 
 VCT = "urn:credence:mobile-money:1"
 NONCE, AUDIENCE = "n-0S6_WzA2Mj", "https://verifier.example"

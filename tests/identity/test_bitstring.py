@@ -125,7 +125,7 @@ def test_the_first_index_is_the_left_most_bit() -> None:
     assert [bit_at(bits, index) for index in (0, 1, 8, 9, 131_071)] == [1, 0, 0, 1, 0]
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(revoked=st.sets(st.integers(0, 140_007), max_size=20))
 def test_a_list_reads_back(revoked: set[int]) -> None:
     bits = expand_bitstring(encode_bitstring(revoked, 140_008))

@@ -140,7 +140,7 @@ def test_a_presentation_is_verified_and_only_what_was_asked_is_passed_on(scene: 
     assert verified.holder == HOLDERS[algorithm_of(way)].public
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_one_persons_claims_are_equal_in_every_format(scene: Any, data: st.DataObject) -> None:
     claims = scene.claims("mobile-money", months=data.draw(st.integers(1, 24)))
