@@ -11,7 +11,8 @@ from api.assess import DAY_MS
 from api.store.database import StoreError
 from api.store.issuer_keys import IssuerKeyStore
 from api.store.nonces import NonceStore
-from api.store.offers import IssuedRow, MadeOffer, NewOffer, OfferStore, ScoreOver, StoredOffer
+from api.store.offer_errors import ScoreOver
+from api.store.offers import IssuedRow, MadeOffer, NewOffer, OfferStore, StoredOffer
 from api.store.scores import OpenedEntry, ScoreStore
 from api.store.sequencer import AppendCredentials, AppendedCredentials, Sequencer
 from api.store.status import AllottedStatus, StatusStore

@@ -16,7 +16,7 @@ from api.store import (
     idempotency,
     jobs,
     nonces,
-    offers,
+    offer_errors,
     revocation,
     sequencer,
     subjects,
@@ -110,14 +110,18 @@ _BAD_CREDENTIAL_REQUEST: Sequence[type[Exception]] = (
     identity.ResponseEncryptionNotOffered, identity.KeyProofMissing, identity.ProofTypeNotSupported,
     identity.TooManyKeyProofs, identity.KeyProofKeyAmbiguous, identity.KeyProofAudienceMismatch,
     identity.KeyProofNonceMissing, identity.KeyProofNoncesDiffer, identity.KeyProofStale,
-    identity.KeyProofIssuerNotAllowed, identity.HolderKeyRepeated, offers.PreAuthorizedCodeInvalid,
-    offers.TxCodeWrong, offers.TxCodeMissing, offers.TxCodeNotExpected, offers.AlreadyIssued,
-    offers.HolderKeyUsedBefore,
+    identity.KeyProofIssuerNotAllowed, identity.HolderKeyRepeated, offer_errors.PreAuthorizedCodeInvalid,
+    offer_errors.TxCodeWrong, offer_errors.TxCodeMissing, offer_errors.TxCodeNotExpected, offer_errors.AlreadyIssued,
+    offer_errors.HolderKeyUsedBefore,
 )  # fmt: skip
 
 _TOO_LARGE: Sequence[type[Exception]] = (BodyTooLarge, identity.TooLarge)
 
-_UNAUTHORIZED: Sequence[type[Exception]] = (TokenMissing, tenants.ClientNotAuthenticated, offers.AccessTokenInvalid)
+_UNAUTHORIZED: Sequence[type[Exception]] = (
+    TokenMissing,
+    tenants.ClientNotAuthenticated,
+    offer_errors.AccessTokenInvalid,
+)
 
 _FORBIDDEN: Sequence[type[Exception]] = (ScopeMissing, consents.ConsentWithdrawn)
 
@@ -126,7 +130,7 @@ _NOT_FOUND: Sequence[type[Exception]] = (NotFound, chain.BadTilePath, chain.Tile
 #: The request is no longer, or not any more, what the answer is for.
 _CONFLICT: Sequence[type[Exception]] = (
     identity.NonceUsed, identity.RequestExpired, identity.StateMismatch, identity.ResponseUriMismatch,
-    idempotency.IdempotencyKeyReused, nonces.NonceSpent, offers.ScoreOver, offers.OfferOver,
+    idempotency.IdempotencyKeyReused, nonces.NonceSpent, offer_errors.ScoreOver, offer_errors.OfferOver,
     revocation.RevocationFinal, revocation.ScoreNotValid, trust.TrustOverlaps, trust.IssuerListStale,
 )  # fmt: skip
 

@@ -28,18 +28,17 @@ from api.issuance import (
 from api.problems import NotFound
 from api.store.database import StoreError
 from api.store.nonces import NonceInvalid, NonceSpent
-from api.store.offers import (
-    TOKEN_VALID_MS,
+from api.store.offer_errors import (
     AccessTokenInvalid,
     AlreadyIssued,
     HolderKeyUsedBefore,
     PreAuthorizedCodeInvalid,
     ScoreOver,
-    StoredOffer,
     TxCodeMissing,
     TxCodeNotExpected,
     TxCodeWrong,
 )
+from api.store.offers import TOKEN_VALID_MS, StoredOffer
 from api.store.revocation import ScoreNotValid
 from api.store.subjects import SubjectKeyDestroyed
 from identity import errors as identity

@@ -16,7 +16,8 @@ from api.http.strict import StrictRoute
 from api.http.wire import WHOLE, CredentialTypeName, Timestamp, location
 from api.issuance import credential_issuer_of, offer_claims, offer_score
 from api.problems import NotFound, problem_of
-from api.store.offers import MadeOffer, OfferOver, PreAuthorizedCodeInvalid, StoredOffer
+from api.store.offer_errors import OfferOver, PreAuthorizedCodeInvalid
+from api.store.offers import MadeOffer, StoredOffer
 from identity.errors import ClaimsDoNotFit
 from identity.openid4vci import MAX_TX_CODE_CHARS, build_credential_offer, offer_link
 

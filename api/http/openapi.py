@@ -56,8 +56,9 @@ with the code `internal_error`. What is not HTTP at all is closed by the server 
 
 **HEAD** is taken wherever GET is, and answered with the headers alone.
 
-**Repeating a request.** Both POSTs of a lender take an `Idempotency-Key`; the same key with the same body has the same
-result, however often it is sent. The very same presentation again also gets the score that it got before.
+**Repeating a request.** `POST /v1/presentation-requests` and `POST /v1/scores` take an `Idempotency-Key`; the same key
+with the same body has the same result, however often it is sent. An offer has none: made again, it is another
+one. The very same presentation again also gets the score that it got before.
 
 **Bodies** are at most 64 KB. JSON is read strictly: a name that stands twice, a number that JSON does not have, or
 nesting deeper than 32 is refused, and so is a member that the contract does not name.
