@@ -10,8 +10,10 @@ from fastapi import FastAPI
 
 from api.assess import Rooms
 from api.clock import now_ms
+from api.http.cross_origin import CrossOriginMiddleware, open_methods_of
 from api.http.errors import install_error_handlers
 from api.http.head import HeadMiddleware
+from api.http.issuers import IMPORT_PATH, MAX_IMPORT_BYTES
 from api.http.limits import BodyLimitMiddleware
 from api.http.metrics import Metrics
 from api.http.observe import ObserveMiddleware
@@ -202,11 +204,12 @@ def create_app(settings: Settings, clock: Callable[[], int] = now_ms) -> FastAPI
         title="Credence", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False
     )
     app.state.service = service
-    app.add_middleware(BodyLimitMiddleware, max_bytes=MAX_BODY_BYTES)
+    app.add_middleware(BodyLimitMiddleware, max_bytes=MAX_BODY_BYTES, larger={IMPORT_PATH: MAX_IMPORT_BYTES})
     app.add_middleware(HeadMiddleware)
+    install_routes(app)
+    app.add_middleware(CrossOriginMiddleware, open_methods=open_methods_of(app.routes))
     app.add_middleware(ObserveMiddleware, metrics=metrics)
     install_error_handlers(app)
-    install_routes(app)
     return app
 
 

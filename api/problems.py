@@ -66,7 +66,7 @@ class BodyTooLarge(AccessError):
     code = "body_too_large"
 
     def __init__(self) -> None:
-        super().__init__("The body is larger than 64 KiB.")
+        super().__init__("The body is larger than this takes.")
 
 
 class RedirectUriNotAllowed(AccessError):

@@ -60,8 +60,10 @@ with the code `internal_error`. What is not HTTP at all is closed by the server 
 with the same body has the same result, however often it is sent. An offer has none: made again, it is another
 one. The very same presentation again also gets the score that it got before.
 
-**Bodies** are at most 64 KB. JSON is read strictly: a name that stands twice, a number that JSON does not have, or
-nesting deeper than 32 is refused, and so is a member that the contract does not name.
+**Pages of any origin** may use what takes no client's token (CORS); the rest is closed to browsers.
+
+**Bodies** are at most 64 KB, but for an issuer list. JSON is read strictly: a name that stands twice, a number that
+JSON does not have, or nesting deeper than 32 is refused, and so is a member that the contract does not name.
 
 **Times** are RFC 3339 in UTC. **Amounts** are integers in minor units."""
 

@@ -24,10 +24,13 @@ from api.store.database import write_transaction
 from api.store.tables import credential_offers
 from identity.credential_types.types import load_credential_types
 from identity.holder_proof import sign_holder_proof
+from identity.issuer_list import sign_issuer_list
 from identity.key_proof import make_key_proof
 from identity.keys import SigningKey
 from identity.openid4vci import PRE_AUTHORIZED_CODE
+from identity.trust import TrustedIssuer
 from tests.api.conftest import REPAYMENTS, VCT
+from tests.api.test_revocation import add_copies
 from tests.contracts.conftest import SCOPES
 
 pytestmark = pytest.mark.slow
@@ -57,6 +60,7 @@ CONFIG = {
                 "createHolderSession",
                 "redeemOffer",
                 "issueCredential",
+                "importIssuerList",
             ],
             "checks": {
                 "positive_data_acceptance": {"expected-statuses": JUDGED},
@@ -66,7 +70,7 @@ CONFIG = {
     ],
 }
 #: Operations of which not every well-formed body can be accepted, whatever its schema says.
-ALWAYS_REAL = {"createPresentationRequest", "trustIssuer", "createCredentialOffer"}
+ALWAYS_REAL = {"createPresentationRequest", "trustIssuer", "importIssuerList", "createCredentialOffer"}
 
 
 class RealValues:
@@ -93,6 +97,9 @@ class RealValues:
         self._issuer = SigningKey.generate().did
         self._tenant_id = tenant_id
         self._offer_id = self._offer()
+        (self._issued,) = add_copies(harness, self._score, 1)
+        self._list_signer = SigningKey.generate()
+        harness.service.trust.pin_signer(tenant_id, self._list_signer.did, harness.clock())
         deadline = time.monotonic() + 60
         while harness.http.get("/v1/log/proof/0").status_code != 200:
             assert time.monotonic() < deadline, "no checkpoint was published"
@@ -263,6 +270,33 @@ class RealValues:
             now_ms=self._harness.clock(),
         )
         case.body = {"credential_configuration_id": "repayment-history", "proofs": {"jwt": [proof]}}
+
+    def readBitstringStatusList(self, case: Case, turn: int) -> None:
+        list_id = self._score["status"]["uri"].rpartition("/")[2]
+        case.path_parameters = {"list_id": list_id, "purpose": ("revocation", "suspension")[turn % 2]}
+
+    def readScoreStatus(self, case: Case, _turn: int) -> None:
+        case.path_parameters = {"score_id": self._score["id"]}
+
+    def changeScoreStatus(self, case: Case, turn: int) -> None:
+        case.path_parameters = {"score_id": self._score["id"]}
+        case.body = {"status": ("suspended", "valid")[turn % 2], "reason": "under_review"}
+
+    def readCredentialStatus(self, case: Case, _turn: int) -> None:
+        case.path_parameters = {"credential_id": self._issued}
+
+    def changeCredentialStatus(self, case: Case, turn: int) -> None:
+        case.path_parameters = {"credential_id": self._issued}
+        case.body = {"status": ("suspended", "valid")[turn % 2], "reason": "under_review"}
+
+    def distrustIssuer(self, case: Case, turn: int) -> None:
+        issuer = TrustedIssuer(did=SigningKey.generate().did, vct=VCT, valid_from_ms=0)
+        self._harness.trust(self._tenant_id, issuer)
+        case.body = {"did": issuer.did, "vct": VCT}
+
+    def importIssuerList(self, case: Case, turn: int) -> None:
+        now_ms = self._harness.clock()
+        case.body = sign_issuer_list(issuers=[], sequence=turn, key=self._list_signer, now_ms=now_ms, expires_in_s=3600)
 
     def trustIssuer(self, case: Case, turn: int) -> None:
         types = sorted(load_credential_types())
