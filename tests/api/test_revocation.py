@@ -15,8 +15,10 @@ from api.store.tables import issued_credentials, status_lists
 from identity.did_resolver import DidResolver
 from identity.encoding import decode_base64url, parse_json_object
 from identity.jws import parse_jws, verify_jws
+from identity.keys import SigningKey
 from identity.status_list import StatusChecker, StatusReference
 from tests.api.conftest import running_service
+from tests.api.test_issuance import Wallet
 from tests.api.test_status import ServedLists
 
 
@@ -52,29 +54,16 @@ def bits(harness, reference):
 
 
 def add_copies(harness, score, count, tenant="lender"):
-    """Copies of a score, as issuing them over OpenID4VCI leaves them; gives where the status of each stands."""
-    tenant_id = harness.service.tenants.load_tenant_id(tenant)
-    copies = {}
-    for number in range(count):
-        allotted = harness.service.statuses.allot(tenant_id, harness.clock())
-        credential_id = f"crd_{score['id'][4:-2]}{number:02x}"
-        row = {
-            "id": credential_id,
-            "tenant_id": tenant_id,
-            "vct": "urn:credence:score:1",
-            "score_id": score["id"],
-            "status_list_id": allotted.list_id,
-            "status_index": allotted.index,
-            "issued_at_ms": 0,
-            "expires_at_ms": 2**40,
-        }
-        with write_transaction(harness.service.health._engine) as transaction:
-            transaction.execute(insert(issued_credentials).values(row))
-        copies[credential_id] = {
-            "uri": harness.service.rooms.status_list_prefix + allotted.list_id,
-            "index": allotted.index,
-        }
-    return copies
+    """Copies of a score, issued over OpenID4VCI; gives where the status of each stands."""
+    offered = harness.http.post(f"/v1/scores/{score['id']}/offers", json={}, headers=harness.token(tenant))
+    assert offered.status_code == 201, offered.text
+    wallet = Wallet(harness, offered.json())
+    wallet.keys = [SigningKey.generate() for _ in range(count)]
+    assert len(wallet.obtain()) == count
+    with read_transaction(harness.service.health._engine) as transaction:
+        rows = transaction.execute(select(issued_credentials).where(issued_credentials.c.score_id == score["id"])).all()
+    prefix = harness.service.rooms.status_list_prefix
+    return {row.id: {"uri": prefix + row.status_list_id, "index": row.status_index} for row in rows}
 
 
 def changes_of(harness, tenant="lender"):
@@ -216,6 +205,7 @@ def test_a_copy_that_is_being_issued_while_its_score_is_revoked_is_revoked_too(h
     score = harness.score()
     engine, tenant_id = harness.service.health._engine, harness.service.tenants.load_tenant_id("lender")
     allotted = harness.service.statuses.allot(tenant_id, 0)
+    offered = harness.http.post(f"/v1/scores/{score['id']}/offers", json={}, headers=harness.token()).json()
     answers = []
     revoking = threading.Thread(target=lambda: answers.append(put(harness, f"scores/{score['id']}", "revoked")))
     harness.token("lender", ("operator",))  # made beforehand, or it would wait for the lock
@@ -230,6 +220,7 @@ def test_a_copy_that_is_being_issued_while_its_score_is_revoked_is_revoked_too(h
                 tenant_id=tenant_id,
                 vct="urn:credence:score:1",
                 score_id=score["id"],
+                offer_id=offered["id"],
                 status_list_id=allotted.list_id,
                 status_index=allotted.index,
                 issued_at_ms=0,
