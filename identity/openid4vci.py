@@ -191,7 +191,10 @@ def offer_link(credential_offer_uri: str) -> str:
 
 def parse_offer_link(link: str) -> str:
     """The URL that a link names its offer by; raises CredentialOfferInvalid, for an offer by value too."""
-    parts = urlsplit(link)
+    try:
+        parts = urlsplit(link)
+    except ValueError:  # a bracket where a host would be
+        raise CredentialOfferInvalid from None
     members = parse_qs(parts.query)
     if parts.scheme != OFFER_SCHEME or set(members) != {"credential_offer_uri"}:
         raise CredentialOfferInvalid

@@ -229,7 +229,7 @@ def parse_date_time(value: JsonValue) -> int:
 
 def format_date_time(at_ms: int) -> str:
     """A time in UTC milliseconds as RFC 3339, to the second."""
-    return datetime.fromtimestamp(at_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(at_ms // 1000, UTC).isoformat().replace("+00:00", "Z")
 
 
 def _parse_context(document: JsonObject, allowed: Collection[str]) -> tuple[VcdmVersion, tuple[str, ...]]:

@@ -224,6 +224,7 @@ def test_what_is_no_offer_is_refused(offer):
         "openid-credential-offer://?credential_offer_uri=a&credential_offer_uri=b",
         "openid-credential-offer://?credential_offer_uri=a&more=b",
         "openid-credential-offer://",
+        "openid-credential-offer://[?credential_offer_uri=https://a",
     ],
 )
 def test_what_is_no_link_to_an_offer_is_refused(link):

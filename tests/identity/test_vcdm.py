@@ -316,3 +316,7 @@ def test_hostile_documents_raise_only_our_errors(name: str, value: Any) -> None:
     for parse in (parse_credential, parse_presentation):
         with contextlib.suppress(IdentityError):
             parse(credential(**{name: value}))
+
+
+def test_a_year_before_1000_has_four_digits_too() -> None:
+    assert format_date_time(parse_date_time("0026-09-21T14:13:20Z")) == "0026-09-21T14:13:20Z"
