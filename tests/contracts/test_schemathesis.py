@@ -46,7 +46,7 @@ CONFIG = {
     "continue-on-failure": True,
     "generation": {"deterministic": True, "database": "none"},
     "checks": {"negative_data_rejection": {"expected-statuses": REFUSED}},
-    "phases": {"fuzzing": {"generation": {"max-examples": 140}}, "stateful": {"enabled": False}},
+    "phases": {"fuzzing": {"generation": {"max-examples": 45}}, "stateful": {"enabled": False}},
     "operations": [
         {
             # Verifying a secret is slow on purpose.
