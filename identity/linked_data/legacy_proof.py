@@ -72,7 +72,7 @@ def verify_legacy_proof_claims(
         raise IssuerKeyMismatch if kind == "credential" else BadLinkedDataProof
     key = resolve_verification_key(did=signer, kid=method)
     algorithm = _algorithm_of(suite, proof)
-    if algorithm not in _ALGORITHMS[suite]:
+    if not isinstance(algorithm, str) or algorithm not in _ALGORITHMS[suite]:
         raise AlgNotAllowed
     if algorithm != key.alg:
         raise AlgKeyMismatch

@@ -257,6 +257,8 @@ HEADER = {"alg": "EdDSA", "crit": ["b64"], "b64": False}
         ({**HEADER, "alg": "HS256"}, AlgNotAllowed),
         ({**HEADER, "alg": "ES256K"}, AlgNotAllowed),
         ({**HEADER, "alg": None}, AlgNotAllowed),
+        ({**HEADER, "alg": ["EdDSA"]}, AlgNotAllowed),
+        ({**HEADER, "alg": {}}, AlgNotAllowed),
         ({**HEADER, "b64": True}, UnsupportedCrit),
         ({**HEADER, "crit": ["b64", "x"]}, UnsupportedCrit),
         ({**HEADER, "crit": []}, UnsupportedCrit),
