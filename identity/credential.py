@@ -29,3 +29,18 @@ class Credential:
     holder: PublicKey | None
     statuses: tuple[AnyReference, ...]
     digest: bytes
+
+    def repeats(self, other: "Credential") -> bool:
+        """Whether both are one credential, or copies of one.
+
+        A batch of copies (OpenID4VCI 1.0, section 8.2) has a key, salts and a status for each of them, so what tells
+        them is that one issuer said the same at the same time, as far as both show it. To one key, though, it may say
+        in two SD-JWTs what only looks the same: of two loans, of which little is shown.
+        """
+        if self.digest == other.digest:
+            return True
+        if (self.issuer, self.vct, self.issued_at_ms) != (other.issuer, other.vct, other.issued_at_ms):
+            return False
+        if self.format == other.format == "dc+sd-jwt" and self.holder == other.holder:
+            return False
+        return all(self.claims[name] == other.claims[name] for name in self.claims.keys() & other.claims.keys())

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import combinations
 
 from identity.credential import Credential, CredentialFormat
 from identity.credential_types.types import TERMS, CredentialType
@@ -168,9 +169,10 @@ class Verifier:
             for one in presented
         ]
 
-        # 5. No credential counts twice. Two that differ in the signature alone are the same credential.
+        # 5. No credential counts twice. Two that differ in the signature alone are the same credential, and so are the
+        #    copies of one that an issuer made for several keys, or in several formats.
         with _at_step("repetition"):
-            if len({one.digest for one in verified}) != len(verified):
+            if any(one.repeats(other) for one, other in combinations(verified, 2)):
                 raise CredentialRepeated
 
         # 6. One person holds them all, as far as the request's policy asks.
