@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, get_args
 
+from identity.encoding import JsonObject
 from identity.errors import IssuerNotTrusted, TrustPeriodEmpty
 
 #: How well what an issuer says is founded, best first: the words of the credentials' own `evidence_level`.
@@ -38,6 +39,13 @@ class TrustedIssuer:
         """Whether some moment lies in both periods."""
         begins_in_time = self.valid_to_ms is None or other.valid_from_ms < self.valid_to_ms
         return begins_in_time and (other.valid_to_ms is None or self.valid_from_ms < other.valid_to_ms)
+
+    def cap(self, claims: JsonObject) -> JsonObject:
+        """The claims with an `evidence_level` no better than this issuer's credentials may count as."""
+        level = claims.get("evidence_level")
+        if level not in EVIDENCE_LEVELS or EVIDENCE_LEVELS.index(level) >= EVIDENCE_LEVELS.index(self.evidence_level):
+            return claims
+        return {**claims, "evidence_level": self.evidence_level}
 
     def holds_at(self, now_ms: int) -> bool:
         """Whether `now_ms` lies in the period."""

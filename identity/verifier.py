@@ -38,7 +38,7 @@ from identity.linked_data.workers import LinkedDataWorkers
 from identity.presentation import Presentation, PresentationRequest
 from identity.sd_jwt import RESERVED_CLAIMS, ParsedIssuerJwt, verify_sd_jwt
 from identity.status_list import StatusChecker
-from identity.trust import TrustedIssuers
+from identity.trust import TrustedIssuer, TrustedIssuers
 from identity.vc_jwt import parse_presentation_jwt, verify_presentation_jwt
 from identity.vcdm import VerifiedW3cCredential, W3cCredential, require_credit_history_terms
 
@@ -181,9 +181,11 @@ class Verifier:
             if request.holder_policy == "same_key" and any(holder != holders[0] for holder in holders):
                 raise HolderMismatch
 
-        # 7. The claims fit their types, and every claim that was asked for is among them.
+        # 7. The claims fit their types, and every claim that was asked for is among them; none counts as better founded
+        #    than its issuer is trusted to be.
         claims = [
-            self._select_claims(one.query, credential) for one, credential in zip(presented, verified, strict=True)
+            self._select_claims(one.query, credential, trusted.require(credential.issuer, credential.vct, now_ms))
+            for one, credential in zip(presented, verified, strict=True)
         ]
 
         # 8. The issuer has not taken any of them back.
@@ -311,12 +313,12 @@ class Verifier:
         # Only a credential whose issuer is trusted, and has signed it, gets its subject's DID resolved.
         return self._dids.resolve_key(did=did, kid=kid, relationship="authentication", now_ms=judged.now_ms)
 
-    def _select_claims(self, query: CredentialQuery, credential: Credential) -> JsonObject:
+    def _select_claims(self, query: CredentialQuery, credential: Credential, issuer: TrustedIssuer) -> JsonObject:
         with _at_step("claims", query):
             type = self._types[credential.vct]
             type.verify_disclosed_claims(credential.claims)
             types = {type.vct} if credential.format == "dc+sd-jwt" else type.w3c_types
-            return select_claims(query, types, credential.claims)
+            return select_claims(query, types, issuer.cap(credential.claims))
 
     def _check_statuses(self, query: CredentialQuery, credential: Credential, now_ms: int) -> int | None:
         """When the oldest list that says so was fetched; None where the credential names no list."""

@@ -48,3 +48,19 @@ def test_trust_can_be_narrowed_and_never_widened() -> None:
         with pytest.raises(IssuerNotTrusted):
             narrowed.require(did, vct, now_ms)
     assert TRUSTED.narrowed_to(frozenset()).issuers == ()
+
+
+@pytest.mark.parametrize(
+    ("claimed", "counts"),
+    [
+        ("system_of_record", "agent_attested"),
+        ("agent_attested", "agent_attested"),
+        ("self_declared", "self_declared"),
+        ("unheard_of", "unheard_of"),
+        (None, None),
+    ],
+)
+def test_evidence_counts_as_no_better_than_its_issuer_is_trusted_for(claimed: str | None, counts: str | None) -> None:
+    issuer = TrustedIssuer(did=TELCO, vct=MONEY, valid_from_ms=0, evidence_level="agent_attested")
+    assert issuer.cap({"evidence_level": claimed, "cycle": 3}) == {"evidence_level": counts, "cycle": 3}
+    assert issuer.cap({"cycle": 3}) == {"cycle": 3}

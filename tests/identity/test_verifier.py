@@ -415,6 +415,27 @@ def test_one_credential_does_not_count_twice_under_a_second_signature(scene: Any
         scene.verify({"c0": [bind(scene, request, sd_jwt), bind(scene, request, second)]}, request)
 
 
+def test_claims_are_no_better_founded_than_their_issuer_is_trusted_to_be(scene: Any) -> None:
+    attested = TrustedIssuer(did=scene.issuer.did, vct=MOBILE_MONEY, valid_from_ms=0, evidence_level="agent_attested")
+    request = scene.request(scene.query(claims=["evidence_level"]))
+    vp_token = scene.present(request, scene.credential())
+    assert scene.verify(vp_token, request).credentials[0].claims == {"evidence_level": "system_of_record"}
+    capped = scene.verify(vp_token, request, trusted=TrustedIssuers((attested,)))
+    assert capped.credentials[0].claims == {"evidence_level": "agent_attested"}
+
+    best = {
+        "credentials": [
+            {
+                **scene.query().to_json()["credentials"][0],
+                "claims": [{"path": ["evidence_level"], "values": ["system_of_record"]}],
+            }
+        ]
+    }
+    request = scene.request(parse_dcql_query(best))
+    with pytest.raises(ClaimMissing):
+        scene.verify(vp_token, request, trusted=TrustedIssuers((attested,)))
+
+
 def test_copies_of_one_credential_for_several_keys_do_not_count_twice(scene: Any) -> None:
     second = SigningKey.generate()
     request = scene.request(scene.query(multiple=True), holder_policy="any")
