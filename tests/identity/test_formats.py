@@ -267,8 +267,10 @@ def three_queries(scene: Any) -> PresentationRequest:
 
 
 def three_presentations(scene: Any, request: PresentationRequest) -> dict[str, list[Any]]:
-    ways = ["dc+sd-jwt", "jwt_vc_json", "ecdsa-jcs-2019"]
-    return {f"c{index}": [present(scene, way, issue(scene, way), request)] for index, way in enumerate(ways)}
+    """Three credentials that say different things."""
+    ways = {"dc+sd-jwt": "KES", "jwt_vc_json": "TZS", "ecdsa-jcs-2019": "UGX"}
+    said = {way: {**scene.claims("mobile-money"), "currency": currency} for way, currency in ways.items()}
+    return {f"c{index}": [present(scene, way, issue(scene, way, said[way]), request)] for index, way in enumerate(ways)}
 
 
 def test_one_answer_may_be_in_several_formats_by_one_holder(scene: Any) -> None:
@@ -318,6 +320,17 @@ def test_a_refusal_of_one_credential_does_not_depend_on_another(scene: Any, spoi
         scene.verify({spoilt: vp_token[spoilt]}, alone, trusted=TRUSTED)
     assert type(together.value) is type(by_itself.value)
     assert (together.value.step, together.value.query_id) == (by_itself.value.step, spoilt)
+
+
+@pytest.mark.parametrize("other", ["dc+sd-jwt", "jwt_vc_json", "ecdsa-rdfc-2019"])
+def test_a_credential_counts_once_under_two_kinds_of_proof(scene: Any, other: str) -> None:
+    """Issuers sign one document in several ways, so that every verifier finds one that it knows."""
+    ways = (other, "ecdsa-jcs-2019")
+    credentials = [asked_for(way, "currency", id=f"c{index}") for index, way in enumerate(ways)]
+    request = scene.request(parse_dcql_query({"credentials": credentials}))
+    presented = [present(scene, way, issue(scene, way), request) for way in ways]
+    with pytest.raises(CredentialRepeated):
+        scene.verify({f"c{index}": [each] for index, each in enumerate(presented)}, request, trusted=TRUSTED)
 
 
 @pytest.mark.parametrize("way", FORMATS)

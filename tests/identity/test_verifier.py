@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from identity.data_integrity import add_proof
 from identity.dcql import parse_dcql_query
 from identity.encoding import encode_base64url, encode_json
 from identity.errors import (
@@ -49,12 +48,9 @@ from identity.errors import (
 from identity.holder import add_key_binding
 from identity.jws import parse_jws, sign_jws
 from identity.keys import SigningKey
-from identity.ldp_vc import sign_presentation_object
-from identity.sd_jwt import KeyBinding, issue_sd_jwt, select_disclosures
+from identity.sd_jwt import issue_sd_jwt, select_disclosures
 from identity.status_list import StatusReference, issue_status_list
 from identity.trust import TrustedIssuer, TrustedIssuers
-from identity.vc_jwt import sign_credential_jwt, sign_presentation_jwt
-from identity.vcdm import CONTEXT_V2, CREDIT_HISTORY_CONTEXT, format_date_time
 
 MOBILE_MONEY = "urn:credence:mobile-money:1"
 GIG_INCOME = "urn:credence:gig-income:1"
@@ -457,54 +453,6 @@ def test_what_an_issuer_said_at_another_time_or_otherwise_is_no_copy(scene: Any)
     for changes in (earlier, other_claims):
         other = bind(scene, request, scene.credential(holder=second.public, **changes), key=second)
         assert len(scene.verify({"c0": [first, other]}, request).holders) == 2
-
-
-@pytest.mark.parametrize("suites", [("ecdsa-jcs-2019", "ecdsa-rdfc-2019"), ("ecdsa-jcs-2019", "jwt_vc_json")])
-def test_one_credential_does_not_count_twice_under_two_kinds_of_proof(scene: Any, suites: tuple[str, str]) -> None:
-    """Issuers sign one document in several ways, so that every verifier finds one that it knows."""
-    document: dict[str, Any] = {
-        "@context": [CONTEXT_V2, CREDIT_HISTORY_CONTEXT],
-        "type": ["VerifiableCredential", "MobileMoneyCredential"],
-        "issuer": scene.issuer.did,
-        "validFrom": format_date_time(scene.now_ms - 86_400_000),
-        "credentialSubject": {"id": scene.holder.did, **scene.claims("mobile-money")},
-    }
-    asked = {
-        "meta": {"type_values": [["VerifiableCredential", "MobileMoneyCredential"]]},
-        "claims": [{"path": ["credentialSubject", "currency"]}],
-    }
-    formats = ["jwt_vc_json" if suite == "jwt_vc_json" else "ldp_vc" for suite in suites]
-    query = {"credentials": [{"id": f"c{n}", "format": format, **asked} for n, format in enumerate(formats)]}
-    request = scene.request(parse_dcql_query(query))
-    vp_token = {f"c{n}": [_present_w3c(scene, request, document, suite)] for n, suite in enumerate(suites)}
-    for id in vp_token:
-        alone = scene.request(parse_dcql_query({"credentials": [query["credentials"][int(id[1:])]]}))
-        scene.verify({id: vp_token[id]}, alone)
-    with pytest.raises(CredentialRepeated):
-        scene.verify(vp_token, request)
-
-
-def _present_w3c(scene: Any, request: Any, document: dict[str, Any], suite: str) -> Any:
-    issuer, holder = scene.issuer, scene.holder
-    signed = {
-        "holder": holder.did,
-        "kid": holder.kid,
-        "key_binding": KeyBinding(nonce=request.nonce, audience=request.audience),
-        "now_ms": scene.now_ms,
-    }
-    if suite == "jwt_vc_json":
-        return sign_presentation_jwt(sign_credential_jwt(document, issuer, kid=issuer.kid), holder, **signed)
-    canonicalize = scene.linked_data.canonicalize
-    credential = add_proof(
-        document,
-        issuer,
-        cryptosuite=suite,
-        verification_method=issuer.kid,
-        purpose="assertionMethod",
-        created=format_date_time(scene.now_ms),
-        canonicalize=canonicalize,
-    )
-    return sign_presentation_object(credential, holder, cryptosuite=suite, canonicalize=canonicalize, **signed)
 
 
 # Status comes last
