@@ -18,6 +18,7 @@ from identity.errors import (
     UrlNotFound,
 )
 from identity.keys import PublicKey
+from identity.places import Places
 
 if TYPE_CHECKING:  # a DID that is its own document needs no HTTP client
     from identity.fetch import GuardedFetcher
@@ -28,6 +29,9 @@ _KEPT_MS = 300_000
 _RENEWABLE_AFTER_MS = 60_000
 _REFUSAL_KEPT_MS = 5_000
 _MAX_CACHED_DOCUMENTS = 1_024
+# The most callers that wait for others' servers, in all and for one DID: whose servers are slow, by malice or not,
+# gets no more of the service's threads.
+_MOST_WAITING, _MOST_WAITING_FOR_ONE = 16, 8
 
 
 @lru_cache(_MAX_CACHED_DOCUMENTS)
@@ -41,13 +45,15 @@ class DidResolver:
 
     Without a fetcher it knows only DIDs that are their own documents. Whoever asks has decided before that the DID
     may be fetched: a resolver trusts nobody. A document of did:web counts for five minutes; one fetch a DID at a time,
-    and a refusal or failure is remembered for five seconds, so that a dead host is not waited for by everyone.
+    and a refusal or failure is remembered for five seconds, so that a dead host is not waited for by everyone. When too
+    many wait already, the next gets DidUnavailable at once.
     """
 
     def __init__(self, fetcher: "GuardedFetcher | None") -> None:
         self._fetcher = fetcher
         self._lock = threading.Lock()
         self._cache: dict[str, _CacheEntry] = {}
+        self._places = Places(_MOST_WAITING)
 
     def resolve(self, did: str, *, now_ms: int) -> DidDocument:
         """The document of a DID.
@@ -83,7 +89,8 @@ class DidResolver:
         fetched = entry.fetched
         if fetched is not None and fetched.answers(now_ms, lacking):
             return fetched.document
-        with entry.lock:  # one fetch a DID at a time; the others wait for its outcome
+        # One fetch a DID at a time; the others wait for its outcome, if they are not too many.
+        with self._places.take(DidUnavailable), entry.places.take(DidUnavailable), entry.lock:
             if entry.fetched is not None and entry.fetched.answers(now_ms, lacking):
                 return entry.fetched.document
             if entry.refusal is not None and abs(now_ms - entry.refused_at_ms) < _REFUSAL_KEPT_MS:
@@ -122,6 +129,7 @@ class _Fetched:
 @dataclass(kw_only=True)
 class _CacheEntry:
     lock: threading.Lock = field(default_factory=threading.Lock)
+    places: Places = field(default_factory=lambda: Places(_MOST_WAITING_FOR_ONE))
     fetched: _Fetched | None = None
     refusal: type[IdentityError] | None = None
     refused_at_ms: int = 0

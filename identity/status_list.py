@@ -31,6 +31,7 @@ from identity.jws import parse_jws, sign_jws, verify_jws
 from identity.jwt import check_times, time_claim_ms
 from identity.keys import SigningKey
 from identity.linked_data.workers import LinkedDataWorkers
+from identity.places import Places
 
 if TYPE_CHECKING:  # verifying a list needs no HTTP client
     from identity.fetch import GuardedFetcher
@@ -50,6 +51,9 @@ _MAX_AGE_S = 86_400
 _REFUSAL_KEPT_MS = 5_000
 _MAX_CACHED_LISTS = 1_024
 _MAX_CACHED_BYTES = 64 * 1024 * 1024
+# The most callers that wait for others' servers, in all and for one list: whose servers are slow, by malice or not,
+# gets no more of the service's threads.
+_MOST_WAITING, _MOST_WAITING_FOR_ONE = 16, 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,8 +188,8 @@ class StatusChecker:
     """Checks statuses against published lists, each fetched at most once a `ttl`; safe to share between threads.
 
     It fails closed: without a list that is verified and fresh it raises. It reads no clock: `now_ms` is the caller's.
-    A refused or failed fetch is remembered for five seconds, so that a dead host is not waited for by everyone.
-    Without `linked_data` a W3C list has to be a JWT.
+    A refused or failed fetch is remembered for five seconds, so that a dead host is not waited for by everyone; when
+    too many wait already, the next gets StatusUnavailable at once. Without `linked_data` a W3C list has to be a JWT.
     """
 
     def __init__(
@@ -196,6 +200,7 @@ class StatusChecker:
         self._linked_data = linked_data
         self._lock = threading.Lock()
         self._cache: dict[tuple[type[AnyReference], str, str], _CacheEntry] = {}
+        self._places = Places(_MOST_WAITING)
 
     def check_status(self, reference: AnyReference, *, issuer: str, now_ms: int) -> CheckedStatus:
         """The status of a credential of `issuer` (a DID that the caller already trusts).
@@ -220,7 +225,8 @@ class StatusChecker:
         fetched = entry.fetched
         if fetched is not None and fetched.is_fresh(now_ms):
             return fetched
-        with entry.lock:  # one fetch a list at a time; the others wait for its outcome
+        # One fetch a list at a time; the others wait for its outcome, if they are not too many.
+        with self._places.take(StatusUnavailable), entry.places.take(StatusUnavailable), entry.lock:
             if entry.fetched is not None and entry.fetched.is_fresh(now_ms):
                 return entry.fetched
             if entry.refusal is not None and abs(now_ms - entry.refused_at_ms) < _REFUSAL_KEPT_MS:
@@ -283,6 +289,7 @@ class _FetchedList:
 @dataclass(kw_only=True)
 class _CacheEntry:
     lock: threading.Lock = field(default_factory=threading.Lock)
+    places: Places = field(default_factory=lambda: Places(_MOST_WAITING_FOR_ONE))
     fetched: _FetchedList | None = None
     refusal: type[IdentityError] | None = None
     refused_at_ms: int = 0

@@ -281,7 +281,7 @@ def test_many_threads_fetch_a_document_once_and_hold_up_no_other() -> None:
 
     dids = DidResolver(Documents(answer))
     seen: list[PublicKey] = []
-    threads = [threading.Thread(target=lambda: seen.append(key_of(dids, "#old"))) for _ in range(16)]
+    threads = [threading.Thread(target=lambda: seen.append(key_of(dids, "#old"))) for _ in range(8)]
     for thread in threads:
         thread.start()
     while not fetched:
@@ -291,5 +291,35 @@ def test_many_threads_fetch_a_document_once_and_hold_up_no_other() -> None:
     slow.set()
     for thread in threads:
         thread.join(30)
-    assert seen == [OLD.public] * 16
+    assert seen == [OLD.public] * 8
     assert fetched.count(URL) == 1
+
+
+def test_slow_hosts_take_some_threads_and_not_all() -> None:
+    slow = threading.Event()
+    hosts = [f"did:web:{name}.example" for name in ("one", "two", "other")]
+
+    def answer(url: str) -> bytes:
+        assert slow.wait(30)
+        return written({"old": OLD}, "did:web:" + url.split("/")[2])
+
+    dids = DidResolver(Documents(answer))
+    waiting, refused = [], threading.Semaphore(0)
+
+    def ask(did: str) -> None:
+        try:
+            key_of(dids, "#old", did=did)
+        except DidUnavailable:
+            refused.release()
+
+    for did, sent_away in zip(hosts, (2, 2, 10), strict=True):  # eight wait for one host, and sixteen in all
+        waiting += [threading.Thread(target=ask, args=(did,)) for _ in range(10)]
+        for thread in waiting[-10:]:
+            thread.start()
+        for _ in range(sent_away):
+            assert refused.acquire(timeout=30)
+    assert not refused.acquire(blocking=False)
+    slow.set()
+    for thread in waiting:
+        thread.join(30)
+    assert all(key_of(dids, "#old", did=did) == OLD.public for did in hosts)

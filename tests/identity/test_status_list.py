@@ -523,7 +523,7 @@ def test_many_threads_share_one_fetch_and_do_not_wait_for_other_lists() -> None:
     fetcher = ScriptedFetcher(slow_for_one)
     checker = StatusChecker(fetcher, DIDS)
     results: list[CheckedStatus] = []
-    threads = [threading.Thread(target=lambda: results.append(check(checker, 1))) for _ in range(20)]
+    threads = [threading.Thread(target=lambda: results.append(check(checker, 1))) for _ in range(8)]
     for thread in threads:
         thread.start()
     assert check(checker, 1, uri=URI + "/other").status == "invalid"
@@ -531,7 +531,7 @@ def test_many_threads_share_one_fetch_and_do_not_wait_for_other_lists() -> None:
     release.set()
     for thread in threads:
         thread.join(10)
-    assert results == [CheckedStatus(status="invalid", checked_at_ms=NOW_MS)] * 20
+    assert results == [CheckedStatus(status="invalid", checked_at_ms=NOW_MS)] * 8
     assert sorted(fetcher.fetched) == [URI, URI + "/other"]
 
 
@@ -558,3 +558,32 @@ def test_the_cache_is_bounded_by_number(monkeypatch: pytest.MonkeyPatch) -> None
         with pytest.raises(StatusUnavailable):
             check(checker, uri=f"{URI}/{number}")
     assert len(checker._cache) == 10
+
+
+def test_slow_hosts_take_some_threads_and_not_all() -> None:
+    release = threading.Event()
+
+    def slow(url: str) -> str:
+        release.wait(30)
+        return published(uri=url)
+
+    checker = StatusChecker(ScriptedFetcher(slow), DIDS)
+    waiting, refused = [], threading.Semaphore(0)
+
+    def ask(uri: str) -> None:
+        try:
+            check(checker, 1, uri=uri)
+        except StatusUnavailable:
+            refused.release()
+
+    for name, sent_away in (("one", 2), ("two", 2), ("other", 10)):  # eight wait for one list, and sixteen in all
+        waiting += [threading.Thread(target=ask, args=(f"{URI}/{name}",)) for _ in range(10)]
+        for thread in waiting[-10:]:
+            thread.start()
+        for _ in range(sent_away):
+            assert refused.acquire(timeout=30)
+    assert not refused.acquire(blocking=False)
+    release.set()
+    for thread in waiting:
+        thread.join(30)
+    assert check(checker, 1, uri=f"{URI}/other").status == "invalid"
