@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from identity.bitstring import BitstringReference, StatusPurpose
 from identity.bitstring_list import BITSTRING_MEDIA_TYPES, BitstringList, verify_bitstring_list
 from identity.did_resolver import DidResolver
-from identity.encoding import JsonValue, decode_base64url, encode_base64url, encode_json, parse_json_object
+from identity.encoding import JsonObject, JsonValue, decode_base64url, encode_base64url, encode_json, parse_json_object
 from identity.errors import (
     BadStatusIndex,
     BadStatusList,
@@ -44,8 +44,8 @@ MAX_TOKEN_CHARS = 4 * 1024 * 1024
 MAX_INFLATED_BYTES = 16 * 1024 * 1024
 MAX_URI_CHARS = 2048
 
+STATUS_VALUES: dict[int, Status] = {0: "valid", 1: "invalid", 2: "suspended"}  # section 7.1
 _FLAG_VALUES: dict[StatusPurpose, Status] = {"revocation": "invalid", "suspension": "suspended"}
-_STATUS_VALUES: dict[int, Status] = {0: "valid", 1: "invalid", 2: "suspended"}  # section 7.1
 _DEFAULT_TTL_S = 300
 _MAX_AGE_S = 86_400
 _REFUSAL_KEPT_MS = 5_000
@@ -92,6 +92,11 @@ class StatusList:
     def size_bytes(self) -> int:
         """What it takes to keep it."""
         return len(self.packed)
+
+    @property
+    def statuses(self) -> bytes:
+        """Every status of the list, one a byte, as `issue_status_list` takes them."""
+        return bytes(self.status(index) for index in range(len(self.packed) * 8 // self.bits))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,20 +170,28 @@ def verify_status_list(token: str, *, uri: str, issuer: str, dids: DidResolver, 
         raise StatusListIssuerMismatch
     if payload.get("sub") != uri:
         raise StatusListSubjectMismatch
-    issued_at_ms, expires_at_ms = time_claim_ms(payload, "iat"), time_claim_ms(payload, "exp")
-    if issued_at_ms is None:
-        raise MissingClaim
-    if expires_at_ms is None:
-        # Without any end, whoever serves the list could serve the one from before a revocation for ever.
-        expires_at_ms = issued_at_ms + _MAX_AGE_S * 1000
-    if now_ms >= expires_at_ms:  # to the second: a list lives long enough to be renewed
+    status_list = _read_list(payload)
+    if now_ms >= status_list.expires_at_ms:  # to the second: a list lives long enough to be renewed
         raise StatusListExpired
     check_times(payload, now_ms)
-    ttl_s = payload.get("ttl")
-    if ttl_s is not None and (isinstance(ttl_s, bool) or not isinstance(ttl_s, int) or ttl_s <= 0):
-        raise BadStatusList
-    bits, packed = _unpack(payload.get("status_list"))
-    return StatusList(bits=bits, packed=packed, issued_at_ms=issued_at_ms, expires_at_ms=expires_at_ms, ttl_s=ttl_s)
+    return status_list
+
+
+def reopen_status_list(token: str, key: SigningKey) -> tuple[str, StatusList]:
+    """The URI and the content of a list that `key` signed, whether or not its time is over: for its issuer to change.
+
+    Raises WrongTyp, BadSignature, StatusListIssuerMismatch, StatusListSubjectMismatch, MissingClaim, BadStatusList, and
+    as the parts do.
+    """
+    payload = parse_json_object(
+        verify_jws(parse_jws(token, max_chars=MAX_TOKEN_CHARS), key.public, typ=STATUS_LIST_TYP)
+    )
+    if payload.get("iss", key.did) != key.did:
+        raise StatusListIssuerMismatch
+    uri = payload.get("sub")
+    if not isinstance(uri, str):
+        raise StatusListSubjectMismatch
+    return uri, _read_list(payload)
 
 
 AnyReference = StatusReference | BitstringReference
@@ -215,9 +228,9 @@ class StatusChecker:
                 raise StatusPurposeMismatch
             status = _FLAG_VALUES[reference.purpose] if value else "valid"
             return CheckedStatus(status=status, checked_at_ms=fresh.fetched_at_ms)
-        if value not in _STATUS_VALUES:
+        if value not in STATUS_VALUES:
             raise UnknownStatusValue
-        return CheckedStatus(status=_STATUS_VALUES[value], checked_at_ms=fresh.fetched_at_ms)
+        return CheckedStatus(status=STATUS_VALUES[value], checked_at_ms=fresh.fetched_at_ms)
 
     def _fresh_list(self, reference: AnyReference, issuer: str, now_ms: int) -> "_FetchedList":
         with self._lock:
@@ -298,6 +311,20 @@ class _CacheEntry:
     def size_bytes(self) -> int:
         fetched = self.fetched
         return 0 if fetched is None else fetched.status_list.size_bytes
+
+
+def _read_list(payload: JsonObject) -> StatusList:
+    issued_at_ms, expires_at_ms = time_claim_ms(payload, "iat"), time_claim_ms(payload, "exp")
+    if issued_at_ms is None:
+        raise MissingClaim
+    if expires_at_ms is None:
+        # Without any end, whoever serves the list could serve the one from before a revocation for ever.
+        expires_at_ms = issued_at_ms + _MAX_AGE_S * 1000
+    ttl_s = payload.get("ttl")
+    if ttl_s is not None and (isinstance(ttl_s, bool) or not isinstance(ttl_s, int) or ttl_s <= 0):
+        raise BadStatusList
+    bits, packed = _unpack(payload.get("status_list"))
+    return StatusList(bits=bits, packed=packed, issued_at_ms=issued_at_ms, expires_at_ms=expires_at_ms, ttl_s=ttl_s)
 
 
 def _unpack(value: JsonValue) -> tuple[int, bytes]:

@@ -316,9 +316,11 @@ class Verifier:
     def _select_claims(self, query: CredentialQuery, credential: Credential, issuer: TrustedIssuer) -> JsonObject:
         with _at_step("claims", query):
             type = self._types[credential.vct]
-            type.verify_disclosed_claims(credential.claims)
-            types = {type.vct} if credential.format == "dc+sd-jwt" else type.w3c_types
-            return select_claims(query, types, issuer.cap(credential.claims))
+            if credential.format == "dc+sd-jwt":
+                type.verify_disclosed_claims(credential.claims)
+                return select_claims(query, {type.vct}, issuer.cap(credential.claims))
+            type.verify_claims(credential.claims)  # these formats withhold nothing
+            return select_claims(query, type.w3c_types, issuer.cap(credential.claims))
 
     def _check_statuses(self, query: CredentialQuery, credential: Credential, now_ms: int) -> int | None:
         """When the oldest list that says so was fetched; None where the credential names no list."""

@@ -29,6 +29,7 @@ scores = typer.Typer(help="Suspend and revoke scores, with every copy of them.",
 credentials = typer.Typer(help="Suspend and revoke credentials that were issued over OpenID4VCI.", no_args_is_help=True)
 wallet_commands = typer.Typer(help="A small scriptable holder of credentials.", no_args_is_help=True)
 offers = typer.Typer(help="Credentials by link, for an institution without an issuer.", no_args_is_help=True)
+status_lists = typer.Typer(help="The status list of an institution that issues by file.", no_args_is_help=True)
 dids = typer.Typer(help="The DID under which an institution issues.", no_args_is_help=True)
 tenant_commands = typer.Typer(help="What applicants are told of a tenant.", no_args_is_help=True)
 app.add_typer(clients, name="clients")
@@ -38,6 +39,7 @@ app.add_typer(issuers, name="issuers")
 issuers.add_typer(issuer_lists, name="lists")
 app.add_typer(scores, name="scores")
 app.add_typer(credentials, name="credentials")
+app.add_typer(status_lists, name="status-list")
 app.add_typer(tenant_commands, name="tenants")
 app.add_typer(wallet_commands, name="wallet")
 
@@ -390,6 +392,37 @@ def issue(
         holder=holder,
         out=out,
         status_uri=status_uri,
+        valid_days=valid_days,
+        as_json=as_json,
+    )
+
+
+@status_lists.command("sign")
+def sign_status_list(
+    file: Annotated[Path, typer.Argument(help="The status list, as `credence issue --status-uri` wrote it.")],
+    key: Annotated[Path, typer.Option(help="The institution's private JWK, which signed it before.")],
+    issuer: Annotated[
+        str | None, typer.Option(help="The did:web that issued, or the DID URL of the key in it.")
+    ] = None,
+    revoke: Annotated[list[int] | None, typer.Option(help="A status index, for good; may be repeated.")] = None,
+    suspend: Annotated[list[int] | None, typer.Option(help="A status index, until reinstated.")] = None,
+    reinstate: Annotated[list[int] | None, typer.Option(help="A suspended status index.")] = None,
+    valid_days: Annotated[int, typer.Option(min=1, max=3650, help="Until when the list is valid.")] = 365,
+    as_json: AsJson = False,
+) -> None:
+    """Change statuses in an institution's own list, or only renew it, and sign it anew in the same file.
+
+    Which index is whose stands in out/issued.csv. Publish the file again: verifiers see the change within its ttl.
+    """
+    from api.cli.status_list import sign_list
+
+    sign_list(
+        file,
+        key_path=key,
+        issuer=issuer,
+        revoke=revoke or [],
+        suspend=suspend or [],
+        reinstate=reinstate or [],
         valid_days=valid_days,
         as_json=as_json,
     )

@@ -1,4 +1,4 @@
-"""`credence scores`, `credence credentials` and `credence status-list`: suspend, reinstate and revoke."""
+"""`credence scores` and `credence credentials`: suspend, reinstate and revoke."""
 
 from api.cli.tenants import open_stores
 from api.cli.terminal import USAGE, CommandFailed, print_json
