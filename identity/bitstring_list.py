@@ -161,5 +161,6 @@ def _parse_list(subject: JsonObject, expires_at_ms: int) -> BitstringList:
         bits=expand_bitstring(subject["encodedList"]),
         purposes=frozenset(purposes),
         expires_at_ms=expires_at_ms,
-        ttl_s=None if ttl_ms is None else ttl_ms // 1000,
+        # What should not be kept is kept for a second, or everyone who comes at once would fetch it one by one.
+        ttl_s=None if ttl_ms is None else max(1, ttl_ms // 1000),
     )

@@ -69,7 +69,7 @@ def verify_presentation_object(
     presentation = parse_presentation(document)
 
     # 2. Its proof is for us and for this request (OpenID4VP 1.0, appendix B.1.3.2), and was made now.
-    method, made_at_ms = _check_proof(document, purpose="authentication", key_binding=key_binding, now_ms=now_ms)
+    method, made_at_ms, _ = _check_proof(document, purpose="authentication", key_binding=key_binding, now_ms=now_ms)
     if made_at_ms is None:
         raise MissingClaim
     key_binding.verify_fresh(made_at_ms, now_ms)
@@ -123,16 +123,17 @@ def verify_credential_object(
     # 1. Hold the document against the model's rules, and its proof against those of credentials.
     _check_json(document, max_bytes)
     credential = parse_credential(document)
-    method, _ = _check_proof(document, purpose="assertionMethod", key_binding=None, now_ms=now_ms)
+    method, _, proof_expires_at_ms = _check_proof(document, purpose="assertionMethod", key_binding=None, now_ms=now_ms)
 
     # 2. Time.
     credential.verify_times(now_ms)
 
     # 3. The issuer's signature, with a key that the caller trusts for this issuer and type.
     key = issuer_key_for(credential, method)
+    ends = [each for each in (credential.valid_until_ms, proof_expires_at_ms) if each is not None]
     return VerifiedW3cCredential(
         credential=credential,
-        expires_at_ms=credential.valid_until_ms,
+        expires_at_ms=min(ends, default=None),
         holder=None,
         digest=_verify_credential_signature(document, key, linked_data),
     )
@@ -179,13 +180,13 @@ def _verify_credential_signature(document: JsonObject, key: PublicKey, linked_da
 
 def _check_proof(
     document: JsonObject, *, purpose: Relationship, key_binding: KeyBinding | None, now_ms: int
-) -> tuple[str, int | None]:
-    """What a proof says of itself, before anything is spent on it: its verification method, and when it was made."""
+) -> tuple[str, int | None, int | None]:
+    """What a proof says of itself, before anything is spent on it: its verification method, and from when to when."""
     proof = sole_proof(document)
     if proof.get("type") == PROOF_TYPE:
         parsed = parse_proof(document)
         check_proof_claims(parsed, purpose=purpose, key_binding=key_binding, now_ms=now_ms)
-        return parsed.verification_method, parsed.created_ms
+        return parsed.verification_method, parsed.created_ms, parsed.expires_ms
 
     if "previousProof" in proof:
         raise ProofChainNotAllowed
@@ -200,7 +201,7 @@ def _check_proof(
         raise NonceMismatch
     if now_ms < made_at_ms - SKEW_S * 1000:
         raise IssuedInFuture
-    return method, made_at_ms
+    return method, made_at_ms, None
 
 
 def _check_json(document: JsonObject, max_bytes: int) -> None:

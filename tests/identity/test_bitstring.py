@@ -268,6 +268,33 @@ def test_a_list_is_fetched_once_and_says_what_its_purpose_says() -> None:
     assert len(published.asked) == 2
 
 
+@pytest.mark.parametrize("ttl_ms", [0, 1, 999])
+def test_a_list_that_should_not_be_kept_is_kept_for_a_second(ttl_ms: int) -> None:
+    published = Published({URI: sign(document(subject={"ttl": ttl_ms}))})
+    statuses = checker(published)
+    for since_ms, fetched in ((0, 1), (999, 1), (1000, 2)):
+        statuses.check_status(reference(), issuer=ISSUER.did, now_ms=NOW_MS + since_ms)
+        assert len(published.asked) == fetched
+
+
+def test_a_list_is_relied_on_no_longer_than_its_proof_says(scene: Any) -> None:
+    secured = add_proof(
+        document(),
+        ISSUER,
+        cryptosuite="eddsa-jcs-2022",
+        verification_method=ISSUER.kid,
+        purpose="assertionMethod",
+        created=format_date_time(NOW_MS),
+        canonicalize=scene.linked_data.canonicalize,
+        members={"expires": format_date_time(NOW_MS + 60_000)},
+    )
+    published = Published({URI: json.dumps(secured)})
+    statuses = checker(published, scene.linked_data)
+    statuses.check_status(reference(), issuer=ISSUER.did, now_ms=NOW_MS + 59_000)
+    with pytest.raises(StatusListExpired):
+        statuses.check_status(reference(), issuer=ISSUER.did, now_ms=NOW_MS + 60_000)
+
+
 def test_56_a_list_for_another_purpose_is_refused() -> None:
     with pytest.raises(StatusPurposeMismatch):
         checker(Published({URI: issue()})).check_status(
