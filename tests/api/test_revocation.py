@@ -11,7 +11,7 @@ from api.keystore import append_key
 from api.store import sequencer as sequencer_module
 from api.store.database import read_transaction, write_transaction
 from api.store.revocation import ScoreNotValid, verify_score_valid_in
-from api.store.tables import issued_credentials, status_lists
+from api.store.tables import issued_credentials, status_indices, status_lists
 from identity.did_resolver import DidResolver
 from identity.encoding import decode_base64url, parse_json_object
 from identity.jws import parse_jws, verify_jws
@@ -136,6 +136,28 @@ def test_every_copy_goes_with_its_score_and_one_that_was_revoked_by_itself_stays
     }
     read = shared.http.get(f"/v1/credentials/{first}/status", headers=shared.token("copies")).json()
     assert (read["id"], read["status"], read["reason"]) == (first, "revoked", "requested_by_holder")
+
+
+def test_a_score_goes_with_however_many_copies_it_has(shared):
+    score = shared.score("many")
+    (copy,) = add_copies(shared, score, 1, "many").values()
+    with write_transaction(shared.service.health._engine) as transaction:
+        model = transaction.execute(
+            select(issued_credentials).where(issued_credentials.c.score_id == score["id"])
+        ).one()
+        list_id = copy["uri"].removeprefix(shared.service.rooms.status_list_prefix)
+        of_list = select(status_indices.c.list_index).where(status_indices.c.list_id == list_id)
+        taken = set(transaction.execute(of_list).scalars())
+        more = [index for index in range(3_000) if index not in taken]
+        indices = {"list_id": list_id, "tenant_id": model.tenant_id, "status": 0}
+        transaction.execute(insert(status_indices), [indices | {"list_index": index} for index in more])
+        copies = model._asdict() | {"holder_mac": None}
+        transaction.execute(
+            insert(issued_credentials), [copies | {"id": f"crd_{index:032x}", "status_index": index} for index in more]
+        )
+    assert put(shared, f"scores/{score['id']}", "revoked", tenant="many").status_code == 200
+    assert {listed(shared, copy | {"index": index}) for index in (copy["index"], more[0], more[-1])} == {"invalid"}
+    assert listed(shared, score["status"]) == "invalid"
 
 
 def test_another_tenants_credential_is_not_there(shared):
