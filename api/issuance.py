@@ -11,7 +11,7 @@ from api.assess import DAY_MS
 from api.store.database import StoreError
 from api.store.issuer_keys import IssuerKeyStore
 from api.store.nonces import NonceStore
-from api.store.offer_errors import ScoreOver
+from api.store.offer_errors import HolderKeyUsedBefore, ScoreOver
 from api.store.offers import IssuedRow, MadeOffer, NewOffer, OfferStore, StoredOffer
 from api.store.scores import OpenedEntry, ScoreStore
 from api.store.sequencer import AppendCredentials, AppendedCredentials, Sequencer
@@ -270,6 +270,9 @@ def _sign_copies(
         raise SubjectKeyDestroyed
     issued_at_ms = opened.answer["issued_at_ms"] // DAY_MS * DAY_MS
     valid_until_ms = _copied_until_ms(opened, now_ms)
+    # Who saw the key of a presentation would know a copy by it; that no other copy has it, sees who stores the copy.
+    if any(rooms.subjects.load_subject_ids(holder.thumbprint) for holder in holders):
+        raise HolderKeyUsedBefore
     signed = []
     for holder in holders:
         status = rooms.statuses.allot(offer.tenant_id, now_ms)

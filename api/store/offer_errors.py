@@ -58,12 +58,12 @@ class AlreadyIssued(StoreError):
 
 
 class HolderKeyUsedBefore(StoreError):
-    """A copy of a score was bound to this key before, here or at another tenant: by it the two could be linked."""
+    """The key was used before, here or at another tenant, for a copy or to present: by it the two could be linked."""
 
     code = "holder_key_used_before"
 
     def __init__(self) -> None:
-        super().__init__("A key was used for another copy before. Make a new one for each.")
+        super().__init__("A key was used before, for another copy or to present. Make a new one for each copy.")
 
 
 class ScoreOver(StoreError):

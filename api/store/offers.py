@@ -26,7 +26,7 @@ from api.store.offer_errors import (
     TxCodeNotExpected,
     TxCodeWrong,
 )
-from api.store.revocation import verify_score_valid_in
+from api.store.revocation import ScoreNotValid, verify_score_valid_in
 from api.store.status import AllottedStatus
 from api.store.subjects import unwrap_key, wrap_key
 from api.store.tables import credential_offers, issued_credentials, offer_keys
@@ -144,11 +144,15 @@ class OfferStore:
         # The keys first: a crash between the two leaves keys that nothing was sealed under.
         with write_transaction(self._keystore) as transaction:
             transaction.execute(insert(offer_keys), keys)
-        with write_transaction(self._engine) as transaction:
-            for offer in offers:
-                if offer.score_id is not None:
-                    verify_score_valid_in(transaction, tenant_id, offer.score_id)
-            transaction.execute(insert(credential_offers), rows)
+        try:
+            with write_transaction(self._engine) as transaction:
+                for offer in offers:
+                    if offer.score_id is not None:
+                        verify_score_valid_in(transaction, tenant_id, offer.score_id)
+                transaction.execute(insert(credential_offers), rows)
+        except ScoreNotValid:
+            self.erase([each.id for each in made])
+            raise
         return made
 
     def load_offer(self, offer_id: str, *, tenant_id: str | None, now_ms: int) -> StoredOffer | None:

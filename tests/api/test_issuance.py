@@ -342,6 +342,15 @@ def test_a_transaction_code_has_five_tries(shared):
     assert (seen["state"], seen["revoked_for"]) == ("revoked", "tx_code")
 
 
+def test_guesses_at_a_transaction_code_that_come_at_once_count_each(shared):
+    created = offer(shared, tx_code=True)
+    wallet = Wallet(shared, created)
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(lambda number: wallet.redeem(tx_code=f"x{number}").json()["code"], range(12)))
+    assert sorted(answers) == ["pre_authorized_code_invalid"] * 7 + ["tx_code_wrong"] * 5
+    refused(wallet.redeem(), "invalid_grant", "pre_authorized_code_invalid")
+
+
 def test_four_wrong_transaction_codes_leave_a_try(shared):
     created = offer(shared, tx_code=True)
     wallet = Wallet(shared, created)
@@ -638,6 +647,19 @@ def test_a_key_is_used_for_one_copy_at_whatever_tenant(shared):
     assert second.request().status_code == 200
 
 
+def test_a_key_that_presented_credentials_anywhere_is_used_for_no_copy(shared):
+    holder, elsewhere = SigningKey.generate(), SigningKey.generate()
+    score = shared.score(holder=holder)
+    shared.score("another lender", holder=elsewhere)
+    wallet = Wallet(shared, offer_copies(shared, score).json())
+    wallet.redeem()
+    for known in (holder, elsewhere):
+        wallet.keys = [SigningKey.generate(), known]
+        refused(wallet.request(), "invalid_proof", "holder_key_used_before")
+    wallet.keys = wallet.keys[:1]
+    assert wallet.request().status_code == 200
+
+
 def test_a_score_that_is_not_ones_own_is_not_offered(shared):
     score = shared.score()
     answer = offer_copies(shared, score, "another lender")
@@ -654,8 +676,13 @@ def test_a_score_that_was_revoked_is_neither_offered_nor_copied(shared):
         headers=shared.token("lender", ("operator",)),
     )
     assert revoked.status_code == 200, revoked.text
+    keys = select(tables.offer_keys.c.offer_id)
+    with read_transaction(shared.service.issuance.offers._keystore) as transaction:
+        before = set(transaction.execute(keys).scalars())
     answer = offer_copies(shared, score)
     assert (answer.status_code, answer.json()["code"]) == (409, "score_not_valid")
+    with read_transaction(shared.service.issuance.offers._keystore) as transaction:
+        assert set(transaction.execute(keys).scalars()) == before
     refused(wallet.request(), "credential_request_denied", "score_not_valid")
 
 
