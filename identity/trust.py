@@ -1,6 +1,6 @@
 """Which issuers are trusted for which credential type, and when."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, get_args
@@ -75,8 +75,8 @@ class TrustedIssuers:
         return TrustedIssuers(tuple(entry for entry in self.issuers if (entry.did, entry.vct) in accepted))
 
     @cached_property
-    def _by_did_and_vct(self) -> Mapping[tuple[str, str], tuple[TrustedIssuer, ...]]:
-        entries: dict[tuple[str, str], tuple[TrustedIssuer, ...]] = {}
+    def _by_did_and_vct(self) -> Mapping[tuple[str, str], Sequence[TrustedIssuer]]:
+        entries: dict[tuple[str, str], list[TrustedIssuer]] = {}
         for entry in self.issuers:
-            entries[entry.did, entry.vct] = (*entries.get((entry.did, entry.vct), ()), entry)
+            entries.setdefault((entry.did, entry.vct), []).append(entry)
         return entries
