@@ -15,7 +15,9 @@ from api.http.wire import DECIMAL, Int64, Timestamp
 router = APIRouter(prefix="/v1/audit", tags=["audit"], route_class=StrictRoute)
 
 
-EntryType = Literal["score", "refusal", "consent_withdrawn", "consent_renewed", "status", "trust"]
+EntryType = Literal[
+    "score", "refusal", "consent_withdrawn", "consent_renewed", "credential", "score_copy", "status", "trust"
+]
 
 
 class AuditEntry(BaseModel):
