@@ -117,10 +117,16 @@ def store_credentials(folder: Path, credentials: list[str], keys: list[SigningKe
         path = folder / CREDENTIALS / f"{sha256(issuer_jwt_of(credential).encode()).hexdigest()[:24]}.sd-jwt"
         if key is not None:
             # The key first: a crash between the two leaves a key without a credential.
-            path.with_suffix(".key.jwk").write_text(json.dumps(key.to_private_jwk()))
-            path.with_suffix(".key.jwk").chmod(0o600)
-        path.write_text(credential)
-        path.chmod(0o600)
+            _write_private(path.with_suffix(".key.jwk"), json.dumps(key.to_private_jwk()))
+        _write_private(path, credential)
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file that nobody else can read, at no moment, on disk when this returns."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def list_credentials(folder: Path, *, as_json: bool) -> None:

@@ -13,6 +13,7 @@ import pytest
 from api.cli.lender import ApiClient
 from api.cli.local_service import free_port, running_service
 from api.cli.tenants import open_stores
+from api.cli.wallet import store_credentials
 from api.clock import now_ms
 from api.settings import load_settings
 from identity.credential_types.types import load_credential_types
@@ -101,6 +102,12 @@ def write_credential(path: Path, bank: SigningKey, holder: Any, *, made_ms: int 
 def holder(credence: Credence, tmp_path: Path) -> SigningKey:
     assert credence("wallet", "keys", "--out", "w/key.jwk").code == 0
     return SigningKey.from_private_jwk(json.loads((tmp_path / "w/key.jwk").read_text()))
+
+
+def test_the_key_of_a_copy_is_private_from_its_first_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "chmod", lambda *_: None)  # as if we died before it
+    store_credentials(tmp_path, ["a.b.c~"], keys=[SigningKey.generate()])
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "credentials").iterdir()} == {0o600}
 
 
 @pytest.mark.parametrize("algorithm", ["ES256", "EdDSA"])
