@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
+from starlette.requests import ClientDisconnect
 
 from api.assess import assess, record_refusal, refusal_of
 from api.http.auth import ServiceOf, read_form
@@ -115,7 +116,7 @@ async def fetch_request_object(request: Request, request_id: RequestId, service:
     """The same by POST (OpenID4VP 1.0, section 5.10); every wallet gets the same, so its metadata is not read."""
     try:
         form = await read_form(request) if await request.body() else {}
-    except ValueError:
+    except (ValueError, ClientDisconnect):
         raise ResponseInvalid from None
     nonce = form.get("wallet_nonce")
     if nonce is not None and not _WALLET_NONCE.fullmatch(nonce):

@@ -136,6 +136,23 @@ def test_a_wallets_nonce_that_is_none_is_refused(shared, content, kind):
     assert shared.poll(request)["status"] == "requested"
 
 
+def test_a_wallet_that_hangs_up_is_no_fault_of_ours(shared, caplog):
+    path = urlsplit(shared.ask()["request_uri"]).path
+    kind = (b"content-type", b"application/x-www-form-urlencoded")
+    scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": [kind]}
+    sent = []
+
+    async def receive():
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        sent.append(message)
+
+    shared.http.portal.call(shared.http.app, scope, receive, send)
+    assert sent[0]["status"] == 400
+    assert "internal error" not in caplog.text
+
+
 # Encrypted answers
 
 
