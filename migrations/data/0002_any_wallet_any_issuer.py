@@ -220,18 +220,7 @@ def downgrade() -> None:
     op.drop_table("trust_versions")
     op.drop_table("issuer_lists")
     op.drop_table("distrusted_issuers")
-    op.drop_index("ix_trusted_issuers_tenant_id", table_name="trusted_issuers")
-    op.drop_table("trusted_issuers")
-    op.create_table(
-        "trusted_issuers",
-        sa.Column("tenant_id", sa.String(), nullable=False),
-        sa.Column("did", sa.Text(), nullable=False),
-        sa.Column("vct", sa.String(), nullable=False),
-        sa.Column("valid_from_ms", sa.BigInteger(), nullable=False),
-        sa.Column("valid_to_ms", sa.BigInteger(), nullable=True),
-        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
-        sa.PrimaryKeyConstraint("tenant_id", "did", "vct"),
-    )
+    _narrow_trusted_issuers()
     op.drop_column("status_indices", "changed_at_ms")
     op.drop_column("status_indices", "reason")
     op.drop_column("status_lists", "issuer")
@@ -252,3 +241,30 @@ def downgrade() -> None:
     op.drop_table("credential_offers")
     op.drop_index("ix_used_nonces_expires_at_ms", table_name="used_nonces")
     op.drop_table("used_nonces")
+
+
+def _narrow_trusted_issuers() -> None:
+    """Keep of trust what the revision before can say, and nothing that would count for more there.
+
+    That is the last of a tenant's own periods for an issuer and type, where its credentials count as they say.
+    """
+    rows = op.get_bind().execute(
+        sa.text(
+            "SELECT tenant_id, did, vct, valid_from_ms, valid_to_ms FROM trusted_issuers "
+            "WHERE list_issuer IS NULL AND evidence_level = 'system_of_record' ORDER BY valid_from_ms"
+        )
+    )
+    kept = {(row["tenant_id"], row["did"], row["vct"]): dict(row) for row in rows.mappings()}
+    op.drop_index("ix_trusted_issuers_tenant_id", table_name="trusted_issuers")
+    op.drop_table("trusted_issuers")
+    narrowed = op.create_table(
+        "trusted_issuers",
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("did", sa.Text(), nullable=False),
+        sa.Column("vct", sa.String(), nullable=False),
+        sa.Column("valid_from_ms", sa.BigInteger(), nullable=False),
+        sa.Column("valid_to_ms", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
+        sa.PrimaryKeyConstraint("tenant_id", "did", "vct"),
+    )
+    op.bulk_insert(narrowed, list(kept.values()))

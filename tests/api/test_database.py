@@ -167,6 +167,42 @@ def test_a_populated_database_of_the_first_revision_keeps_its_rows(kind, unmigra
     engine.dispose()
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_downgrade_leaves_the_rows_that_the_first_revision_had(kind, unmigrated_database):
+    command.upgrade(alembic_config(unmigrated_database, kind), "0001")
+    engine = open_engine(unmigrated_database)
+    before = populate_every_table(engine)
+    KINDS[kind][0](unmigrated_database)
+    command.downgrade(alembic_config(unmigrated_database, kind), "0001")
+    metadata = MetaData()
+    metadata.reflect(engine)
+    with read_transaction(engine) as transaction:
+        for name, rows in before.items():
+            assert [dict(row) for row in transaction.execute(select(metadata.tables[name])).mappings()] == rows
+    engine.dispose()
+
+
+def test_trust_that_the_first_revision_could_not_limit_is_gone_after_a_downgrade(unmigrated_database):
+    migrate(unmigrated_database)
+    engine = open_engine(unmigrated_database)
+    own = {"tenant_id": "t", "did": "did:key:a", "vct": "v", "valid_to_ms": 5, "list_issuer": None}
+    full = {"evidence_level": "system_of_record"}
+    rows = [
+        own | full | {"id": "1", "valid_from_ms": 1},
+        own | full | {"id": "2", "valid_from_ms": 6, "valid_to_ms": None},
+        own | full | {"id": "3", "valid_from_ms": 3, "vct": "listed", "list_issuer": "did:key:l"},
+        own | {"id": "4", "valid_from_ms": 3, "vct": "less", "evidence_level": "self_declared"},
+    ]
+    with write_transaction(engine) as transaction:
+        transaction.execute(insert(tables.tenants).values(tenant("t")))
+        transaction.execute(insert(tables.trusted_issuers), rows)
+    command.downgrade(alembic_config(unmigrated_database, "data"), "0001")
+    with read_transaction(engine) as transaction:
+        kept = transaction.execute(sqlalchemy.text("SELECT vct, valid_from_ms, valid_to_ms FROM trusted_issuers")).all()
+    assert [tuple(row) for row in kept] == [("v", 6, None)]
+    engine.dispose()
+
+
 def test_a_score_older_than_consents_is_under_one_after_the_migration(unmigrated_database):
     command.upgrade(alembic_config(unmigrated_database, "data"), "0001")
     engine = open_engine(unmigrated_database)
