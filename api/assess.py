@@ -8,10 +8,11 @@ import rfc8785
 
 from api.receipts import Receipts
 from api.score_document import score_members
+from api.store.appends import AlreadyAnswered, AppendRefusal, AppendScore
 from api.store.consents import ConsentStore, ConsentWithdrawn
 from api.store.idempotency import Idempotency
 from api.store.requests import Refusal, RequestStore, StoredRequest, fingerprint_presentation
-from api.store.sequencer import AlreadyAnswered, AppendRefusal, AppendScore, Sequencer
+from api.store.sequencer import Sequencer
 from api.store.status import StatusStore
 from api.store.subjects import NO_SUBJECT, Subject, SubjectStore
 from api.store.trust import TrustStore

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from api.assess import DAY_MS
+from api.store.appends import AppendCredentials, AppendedCredentials
 from api.store.database import StoreError
 from api.store.issuer_keys import IssuerKeyStore
 from api.store.nonces import NonceStore
 from api.store.offer_errors import HolderKeyUsedBefore, ScoreOver
 from api.store.offers import IssuedRow, MadeOffer, NewOffer, OfferStore, StoredOffer
 from api.store.scores import OpenedEntry, ScoreStore
-from api.store.sequencer import AppendCredentials, AppendedCredentials, Sequencer
+from api.store.sequencer import Sequencer
 from api.store.status import AllottedStatus, StatusStore
 from api.store.subjects import NO_SUBJECT, SubjectKeyDestroyed, SubjectStore
 from identity.credential_types.types import CredentialType

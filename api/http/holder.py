@@ -15,9 +15,9 @@ from api.http.service import Service
 from api.http.strict import StrictRoute
 from api.http.wire import DECIMAL, Int64, Timestamp
 from api.problems import NotFound
+from api.store.appends import AppendConsentChange
 from api.store.consents import StoredConsent
 from api.store.holder import HeldReceipt, HeldRequest, HeldScore, Holdings
-from api.store.sequencer import AppendConsentChange
 from api.store.subjects import SubjectKeyDestroyed
 
 router = APIRouter(prefix="/v1/holder", tags=["applicant"], route_class=StrictRoute)

@@ -6,8 +6,9 @@ from typing import Any, Literal, get_args
 
 from sqlalchemy import ColumnElement, Connection, Engine, and_, select, tuple_, update
 
+from api.store.appends import AppendChange
 from api.store.database import StoreError, read_transaction
-from api.store.sequencer import AppendChange, Sequencer
+from api.store.sequencer import Sequencer
 from api.store.subjects import NO_SUBJECT, SubjectStore
 from api.store.tables import issued_credentials, scores, status_indices
 

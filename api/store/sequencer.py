@@ -10,7 +10,6 @@ import secrets
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import Any
 
 import rfc8785
@@ -19,10 +18,25 @@ from sqlalchemy import Connection, Engine, bindparam, insert, select, tuple_, up
 from sqlalchemy.exc import IntegrityError
 
 from api.keystore import seal
+from api.store.appends import (
+    AlreadyAnswered,
+    AlreadyChanged,
+    Append,
+    AppendChange,
+    AppendConsentChange,
+    AppendCredentials,
+    Appended,
+    AppendedCredentials,
+    AppendRefusal,
+    AppendScore,
+    NotRecorded,
+    Outcome,
+    consent_ids_of,
+)
 from api.store.consents import ConsentWithdrawn, consent_id_of, load_withdrawals
 from api.store.database import StoreError, StoreUnavailable, write_transaction
 from api.store.idempotency import Idempotency, load_idempotency
-from api.store.requests import Refusal, RequestStore
+from api.store.requests import RequestStore
 from api.store.tables import (
     consent_receipts,
     consents,
@@ -53,135 +67,6 @@ class SequencerStopped(StoreError):
 
     def __init__(self) -> None:
         super().__init__("The service is shutting down; nothing was stored. Try again.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class AppendScore:
-    """An issued score on its way to being durable, and the request that it answers.
-
-    It is stored under the subject's consent to `purpose`, which it gives where there is none; `receipt_id` is of the
-    consent receipt in `answer`. A consent that any of `presented_subject_ids` withdrew, whose keys were
-    presented too, stops it as well.
-    """
-
-    tenant_id: str
-    request_id: str
-    purpose: str
-    receipt_id: str
-    presentation_mac: bytes
-    at_ms: int
-    score_id: str
-    subject_id: str
-    subject_key: bytes = field(repr=False)
-    presented_subject_ids: Sequence[str] = ()
-    status_list_id: str
-    status_index: int
-    valid_until_ms: int
-    body: Mapping[str, Any]
-    answer: Mapping[str, Any] = field(repr=False)
-    idempotency: Idempotency | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class AppendRefusal:
-    """A refused presentation of a live request: why, in our own words, and nothing of what was submitted.
-
-    `subject_id` is of the person whose key it proved, where it got so far and the tenant knows that person; `key` is
-    that person's, or else the tenant's own.
-    """
-
-    tenant_id: str
-    request_id: str
-    at_ms: int
-    refusal: Refusal
-    subject_id: str | None = None
-    key: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, kw_only=True)
-class AppendConsentChange:
-    """A consent on its way to being withdrawn, or given again, by the person whose it is; `answer` has the receipt."""
-
-    tenant_id: str
-    subject_id: str
-    subject_key: bytes = field(repr=False)
-    purpose: str
-    withdraws: bool
-    receipt_id: str
-    at_ms: int
-    body: Mapping[str, Any]
-    answer: Mapping[str, Any] = field(repr=False)
-
-
-@dataclass(frozen=True, kw_only=True)
-class AppendChange:
-    """A change of a tenant's rows, and the entry that tells of it: both become durable, or neither.
-
-    `change` makes its statements in the transaction of the append, one change after the other in the whole log, and
-    returns the entry's body; or None where everything is so already, and then there is nothing to tell. What it raises
-    undoes its own statements only. It may run twice, the first time in a transaction that came to nothing.
-    """
-
-    tenant_id: str
-    at_ms: int
-    type: str
-    tenant_key: bytes = field(repr=False)
-    change: Callable[[Connection], Mapping[str, Any] | None] = field(repr=False)
-
-
-@dataclass(frozen=True, kw_only=True)
-class AppendCredentials:
-    """Credentials that answer one offer, an entry for each `body`: all of them become durable, or none.
-
-    `take` makes their rows in the transaction of the append, under the rules of `AppendChange`.
-    """
-
-    tenant_id: str
-    at_ms: int
-    type: str
-    subject_id: str | None
-    key: bytes = field(repr=False)
-    bodies: Sequence[Mapping[str, Any]]
-    take: Callable[[Connection], None] = field(repr=False)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Appended:
-    """Where an entry stands, durably, and what opens its commitment."""
-
-    log_index: int
-    seq: int
-    leaf_hash: bytes
-    entry: bytes = field(repr=False)
-    salt: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, kw_only=True)
-class AppendedCredentials:
-    """Where the entry of each credential stands, in the order of the bodies."""
-
-    entries: tuple[Appended, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class AlreadyAnswered:
-    """The very same presentation was answered before, with this score."""
-
-    score_id: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class NotRecorded:
-    """The request is over, or has as many refusals as are recorded; or nothing was to be changed."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class AlreadyChanged:
-    """The consent stands already as it was to be: another request was quicker."""
-
-
-Outcome = Appended | AppendedCredentials | AlreadyAnswered | NotRecorded | AlreadyChanged
-Append = AppendScore | AppendRefusal | AppendConsentChange | AppendChange | AppendCredentials
 
 
 class Sequencer:
@@ -334,7 +219,7 @@ class _Batch:
         # score comes after a withdrawal that was acknowledged.
         self._withdrawals = load_withdrawals(
             self._transaction,
-            {consent_id for item in items for consent_id in _consent_ids_of(item)},
+            {consent_id for item in items for consent_id in consent_ids_of(item)},
         )
         results: list[Outcome | Exception] = []
         for item in items:
@@ -357,7 +242,7 @@ class _Batch:
         return results
 
     def _append_score(self, item: AppendScore) -> Outcome:
-        consent_id, *others = _consent_ids_of(item)
+        consent_id, *others = consent_ids_of(item)
         if any(self._withdrawals.get(each) is not None for each in (consent_id, *others)):
             raise ConsentWithdrawn
         if item.idempotency is not None:
@@ -587,17 +472,6 @@ class _Batch:
             .where(log_head.c.origin == self._origin)
             .values(size=grown.frontier.size, frontier=grown.frontier.to_bytes())
         )
-
-
-def _consent_ids_of(item: Append) -> list[str]:
-    """The consents that an item is stored under, or changes, its own first."""
-    match item:
-        case AppendScore():
-            return [consent_id_of(each, item.purpose) for each in (item.subject_id, *item.presented_subject_ids)]
-        case AppendConsentChange():
-            return [consent_id_of(item.subject_id, item.purpose)]
-        case _:
-            return []
 
 
 def load_tiles_in(transaction: Connection, keys: Collection[TileKey]) -> dict[TileKey, bytes]:

@@ -9,8 +9,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
 
+from api.store.appends import AppendChange
 from api.store.database import StoreError, read_transaction
-from api.store.sequencer import AppendChange, Sequencer
+from api.store.sequencer import Sequencer
 from api.store.subjects import NO_SUBJECT, SubjectStore
 from api.store.tables import distrusted_issuers, issuer_lists, trust_versions, trusted_issuers
 from identity.issuer_list import IssuerList

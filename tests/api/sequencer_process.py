@@ -3,9 +3,10 @@
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+from api.store.appends import Appended, AppendScore
 from api.store.database import open_engine
 from api.store.requests import RequestStore
-from api.store.sequencer import Appended, AppendScore, Sequencer
+from api.store.sequencer import Sequencer
 
 ROUNDS = 5
 

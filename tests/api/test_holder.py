@@ -12,8 +12,8 @@ from sqlalchemy import delete, event, select
 from api.receipt_document import verify_receipt_document, verify_receipt_of_score
 from api.score_document import DocumentNotVerified, MalformedDocument, NotYetLogged, verify_document
 from api.store import tables
+from api.store.appends import AppendConsentChange, AppendScore
 from api.store.database import write_transaction
-from api.store.sequencer import AppendConsentChange, AppendScore
 from identity.consent_receipt import verify_consent_receipt
 from identity.encoding import encode_base64url, encode_json
 from identity.holder import add_key_binding

@@ -12,12 +12,7 @@ import sqlalchemy
 from sqlalchemy import event, func, insert, select, update
 
 from api.store import sequencer as sequencer_module
-from api.store.consents import ConsentWithdrawn, consent_id_of
-from api.store.database import StoreUnavailable, open_engine, read_transaction, write_transaction
-from api.store.idempotency import Idempotency, IdempotencyKeyReused
-from api.store.requests import Refusal, RequestStore
-from api.store.sequencer import (
-    MAX_REFUSALS_PER_REQUEST,
+from api.store.appends import (
     AlreadyAnswered,
     AlreadyChanged,
     AppendChange,
@@ -26,10 +21,12 @@ from api.store.sequencer import (
     AppendRefusal,
     AppendScore,
     NotRecorded,
-    OtherOrigin,
-    Sequencer,
-    SequencerStopped,
 )
+from api.store.consents import ConsentWithdrawn, consent_id_of
+from api.store.database import StoreUnavailable, open_engine, read_transaction, write_transaction
+from api.store.idempotency import Idempotency, IdempotencyKeyReused
+from api.store.requests import Refusal, RequestStore
+from api.store.sequencer import MAX_REFUSALS_PER_REQUEST, OtherOrigin, Sequencer, SequencerStopped
 from api.store.tables import (
     consent_receipts,
     consents,
