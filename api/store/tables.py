@@ -6,7 +6,7 @@ Conventions: times are UTC milliseconds (``*_at_ms``); every row but those of th
 
 from typing import cast
 
-from sqlalchemy import BigInteger, Index, LargeBinary, MetaData, Table, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Index, LargeBinary, MetaData, Table, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 
@@ -277,6 +277,15 @@ class CredentialOfferRow(Model, table=True):
     """An offer of a credential, issued at most once (``state`` moves forward only); ``sealed`` until it is over."""
 
     __tablename__ = "credential_offers"
+    # What is still sealed is a small part of all offers that there were, and the one that the sweep looks through.
+    __table_args__ = (
+        Index(
+            "ix_credential_offers_sealed",
+            "expires_at_ms",
+            sqlite_where=text("sealed IS NOT NULL"),
+            postgresql_where=text("sealed IS NOT NULL"),
+        ),
+    )
 
     id: str = Field(primary_key=True)
     tenant_id: str = Field(foreign_key="tenants.id", index=True)

@@ -52,6 +52,14 @@ def upgrade() -> None:
         sa.UniqueConstraint("token_sha256"),
     )
     op.create_index("ix_credential_offers_tenant_id", "credential_offers", ["tenant_id"], unique=False)
+    op.create_index(
+        "ix_credential_offers_sealed",
+        "credential_offers",
+        ["expires_at_ms"],
+        unique=False,
+        sqlite_where=sa.text("sealed IS NOT NULL"),
+        postgresql_where=sa.text("sealed IS NOT NULL"),
+    )
     op.create_table(
         "issued_credentials",
         sa.Column("id", sa.String(), nullable=False),
@@ -237,6 +245,7 @@ def downgrade() -> None:
     op.drop_index("ix_issued_credentials_tenant_id", table_name="issued_credentials")
     op.drop_index("ix_issued_credentials_offer_id", table_name="issued_credentials")
     op.drop_table("issued_credentials")
+    op.drop_index("ix_credential_offers_sealed", table_name="credential_offers")
     op.drop_index("ix_credential_offers_tenant_id", table_name="credential_offers")
     op.drop_table("credential_offers")
     op.drop_index("ix_used_nonces_expires_at_ms", table_name="used_nonces")

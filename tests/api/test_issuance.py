@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 
 from api.store import tables
 from api.store.database import read_transaction
@@ -294,6 +294,23 @@ def test_what_an_offer_that_nobody_took_holds_is_swept(harness):
     assert sealed[other["id"]] is not None
     over = harness.http.get(urlsplit(created["offer_uri"]).path)
     assert (over.status_code, over.json()["code"]) == (409, "offer_over")
+
+
+def test_the_sweep_looks_through_no_offer_that_is_done(harness):
+    engine, plans = engine_of(harness), []
+    if engine.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL plans by statistics, and so small a table is read whole")
+
+    def explain(connection, _cursor, statement, parameters, *_more):
+        if statement.startswith("SELECT credential_offers.id"):
+            asked = connection.connection.cursor().execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            plans.append(asked.fetchone()[-1])
+
+    event.listen(engine, "before_cursor_execute", explain)
+    harness.service.issuance.offers.sweep(harness.clock())
+    event.remove(engine, "before_cursor_execute", explain)
+    assert plans
+    assert all("ix_credential_offers_sealed" in plan for plan in plans)
 
 
 def test_a_worker_sweeps(harness):
