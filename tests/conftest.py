@@ -30,6 +30,25 @@ def test_data() -> Path:
     return Path(folder).resolve(strict=True)
 
 
+#: What is longer may hold a key that was made for this run.
+_LONGEST_ID = 40
+
+
+def stable_id(value: object) -> str | None:
+    """The name of a parameter that is the same in every process, or none: then pytest numbers it.
+
+    Two processes that run the tests together must find the same ones, and a test whose name holds a key has another
+    name in each.
+    """
+    text = ascii(value)
+    return text if len(text) <= _LONGEST_ID else None
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Give a long text no name of its own, for the reason of `stable_id`."""
+    return argname if isinstance(val, str | bytes) and len(val) > _LONGEST_ID else None
+
+
 class SqliteDatabases:
     """Fresh SQLite files, copied from one that was migrated once."""
 

@@ -46,6 +46,7 @@ from identity.linked_data.workers import LinkedDataWorkers
 from identity.status_list import StatusChecker, StatusReference, issue_status_list
 from identity.vc_jwt import sign_credential_jwt, sign_presentation_jwt
 from identity.vcdm import format_date_time
+from tests.conftest import stable_id
 
 NOW_MS = 1_790_000_000_000
 URI = "https://issuer.example/v1/status/3"
@@ -220,7 +221,7 @@ def test_a_list_may_have_a_data_integrity_proof(scene: Any, cryptosuite: str) ->
         ({"subject": {"ttl": True}}, BadStatusList),
         ({"subject": {"encodedList": ...}}, BadStatusList),
     ],
-    ids=str,
+    ids=stable_id,
 )
 def test_55_what_a_list_may_not_be(changes: dict[str, Any], refusal: type[IdentityError]) -> None:
     with pytest.raises(refusal):

@@ -33,6 +33,7 @@ from identity.errors import (
 )
 from identity.keys import PublicKey, SigningKey
 from identity.multikey import encode_base58, encode_multikey
+from tests.conftest import stable_id
 
 DID = "did:web:issuer.example"
 NOW_MS = 1_790_000_000_000  # 2026-09-21T14:13:20Z
@@ -95,7 +96,7 @@ def test_a_loopback_port_is_for_exactly_the_allowed_origins(host: str) -> None:
             for part in ("a b", "a\\b", "a@b", "a\n", "é", "a;b", "~a")
         ),
     ],
-    ids=ascii,
+    ids=stable_id,
 )
 def test_input_48_what_names_no_place_is_refused(refusal: type[IdentityError], did: str) -> None:
     with pytest.raises(refusal) as refused:
@@ -230,7 +231,7 @@ def test_input_42_a_key_that_the_document_uses_for_something_else_is_refused() -
         (BadDidDocument, {"expires": "2026-02-30T00:00:00Z"}),
         (BadDidDocument, {"expires": None}),
     ],
-    ids=str,
+    ids=stable_id,
 )  # fmt: skip
 def test_a_method_that_cannot_be_used_is_refused_and_spoils_no_other(
     refusal: type[IdentityError], changes: dict[str, Any]
@@ -313,7 +314,7 @@ def test_input_49_the_document_of_another_did_is_refused(id: Any) -> None:
             )
         ),
     ],
-    ids=ascii,
+    ids=stable_id,
 )
 def test_a_malformed_document_is_refused(body: bytes) -> None:
     with pytest.raises(BadDidDocument):

@@ -98,7 +98,7 @@ HYBRID = bytes([6 + (P256.point[-1] & 1)]) + P256.point
         b"\x12\x20" + b"\x07" * 32,
         b"\xec" + b"\x07" * 32,
     ],
-    ids=lambda data: data.hex()[:12],
+    ids=lambda data: f"{len(data)} from {data.hex()[:4]}",
 )
 def test_input_50_a_point_in_another_form_or_off_its_curve_is_refused(data: bytes) -> None:
     with pytest.raises(BadKey):

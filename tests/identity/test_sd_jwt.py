@@ -71,6 +71,7 @@ from identity.sd_jwt import (
     verify_sd_jwt,
 )
 from identity.status_list import StatusReference
+from tests.conftest import stable_id
 
 DATA = Path(os.environ.get("CREDENCE_TEST_DATA", "")) / "vectors"
 HAS_DATA = "CREDENCE_TEST_DATA" in os.environ
@@ -498,7 +499,9 @@ def test_input_16_private_key_in_cnf_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "cnf", [None, [], "key", {}, {"kid": "#0"}, {"jwk": HOLDER.public.jwk, "kid": "#0"}, {"x5t#S256": "AA"}], ids=str
+    "cnf",
+    [None, [], "key", {}, {"kid": "#0"}, {"jwk": HOLDER.public.jwk, "kid": "#0"}, {"x5t#S256": "AA"}],
+    ids=stable_id,
 )
 def test_a_confirmation_other_than_one_jwk_is_refused(cnf: Any) -> None:
     with pytest.raises(BadConfirmation):
@@ -506,7 +509,7 @@ def test_a_confirmation_other_than_one_jwk_is_refused(cnf: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "jwk", [None, {}, {"kty": "RSA", "n": "AA", "e": "AQAB"}, {**HOLDER.public.jwk, "x": "AA"}], ids=str
+    "jwk", [None, {}, {"kty": "RSA", "n": "AA", "e": "AQAB"}, {**HOLDER.public.jwk, "x": "AA"}], ids=stable_id
 )
 def test_input_05_a_bad_holder_key_is_refused(jwk: Any) -> None:
     with pytest.raises(BadKey):

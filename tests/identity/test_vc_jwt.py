@@ -68,6 +68,7 @@ from identity.vcdm import (
     W3cCredential,
     format_date_time,
 )
+from tests.conftest import stable_id
 
 NOW_MS = 1_790_000_000_000
 NOW_S = NOW_MS // 1000
@@ -269,7 +270,7 @@ def test_the_content_type_is_the_one_that_is_expected_or_absent() -> None:
         *({"iss": OTHER.did}, {"sub": OTHER.did}, {"jti": "urn:uuid:2"}),
         *({"iss": 1}, {"iss": None}, {"sub": None}, {"jti": None}, {"jti": []}),
     ],
-    ids=str,
+    ids=stable_id,
 )
 def test_a_claim_of_the_jwt_contradicts_no_member(changes: dict[str, Any]) -> None:
     with pytest.raises(JwtClaimMismatch):
@@ -323,7 +324,7 @@ def test_a_claim_that_nobody_reads_is_refused() -> None:
         ({"exp": 1e300}, BadTime),
         ({"@context": [CONTEXT_V2, {"currency": "urn:x"}]}, ContextNotAllowed),
     ],
-    ids=str,
+    ids=stable_id,
 )
 def test_17_to_20_and_39_times_and_contexts(changes: dict[str, Any], refusal: type[IdentityError]) -> None:
     with pytest.raises(refusal):
@@ -338,7 +339,7 @@ def test_17_to_20_and_39_times_and_contexts(changes: dict[str, Any], refusal: ty
         ({"exp": "1"}, BadTime),
         ({"nbf": ...}, BadTime),
     ],
-    ids=str,
+    ids=stable_id,
 )
 def test_17_to_20_times_of_version_1_1(changes: dict[str, Any], refusal: type[IdentityError]) -> None:
     with pytest.raises(refusal):
@@ -368,7 +369,7 @@ def test_the_signature_is_the_issuers() -> None:
         ({"kid": f"{OTHER.did}#0"}, IssuerKeyMismatch),
         ({"kid": f"{ISSUER.did}#1"}, UnknownKid),
     ],
-    ids=str,
+    ids=stable_id,
 )
 def test_1_to_9_a_header_is_as_strict_as_everywhere(header: dict[str, Any], refusal: type[IdentityError]) -> None:
     for compact in (CREDENTIAL, OLDER_CREDENTIAL):
