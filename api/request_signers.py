@@ -10,13 +10,17 @@ from identity.errors import IdentityError
 from identity.openid4vp import RequestSigner, certificate_signer, did_signer
 
 _MAX_PEM_BYTES = 64 * 1024
+_OWN_IS_DAMAGED = (
+    "A certificate that the service made for itself, keys/request-*.pem in its folder, cannot be used. Move it away: "
+    "what is needed is made anew, and requests that were made under the old one are over."
+)
 
 
 def load_request_signers(settings: Settings, keyring: Keyring, now_ms: int) -> tuple[RequestSigner, ...]:
     """Every signer, those that new requests are made under first: so a request outlives the rotation of its key.
 
     The certificate is the one that the settings name, or one that the request key makes for itself, once. Raises
-    `SettingsError` where the named one cannot be used.
+    `SettingsError` where the named one cannot be used, or one that was made is damaged.
     """
     active, *retired = reversed(keyring.all("request"))
     folder = settings.var / "keys"
@@ -27,14 +31,19 @@ def load_request_signers(settings: Settings, keyring: Keyring, now_ms: int) -> t
         chain.leaf.verify_valid(now_ms)
         by_certificate = certificate_signer(active.signing_key, chain)
     except (OSError, IdentityError) as wrong:
+        if named == Path():
+            raise SettingsError(_OWN_IS_DAMAGED) from wrong
         raise SettingsError(
             "CREDENCE_REQUEST_CERTIFICATE must be a PEM chain, the leaf first, valid now, for the active request key."
         ) from wrong
-    earlier = [
-        certificate_signer(key.signing_key, parse_certificate_chain(_certificate_path(folder, key).read_bytes()))
-        for key in retired
-        if _certificate_path(folder, key).exists()
-    ]
+    try:
+        earlier = [
+            certificate_signer(key.signing_key, parse_certificate_chain(_certificate_path(folder, key).read_bytes()))
+            for key in retired
+            if _certificate_path(folder, key).exists()
+        ]
+    except (OSError, IdentityError) as wrong:
+        raise SettingsError(_OWN_IS_DAMAGED) from wrong
     by_did = [did_signer(key.signing_key) for key in (active, *retired)]
     return (by_did[0], by_certificate, *by_did[1:], *earlier)
 

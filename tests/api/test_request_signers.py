@@ -73,3 +73,16 @@ def test_a_request_outlives_the_rotation_of_its_key(settings):
     after = signers_of(settings)
     assert {each.client_id for each in before} < {each.client_id for each in after}
     assert not {each.client_id for each in before} & {each.client_id for each in after[:2]}
+
+
+def test_a_certificate_of_our_own_that_is_damaged_is_named_as_such_and_can_be_moved_away(settings):
+    signers_of(settings)
+    (path,) = (settings.var / "keys").glob("*.pem")
+    for rotated in (False, True):
+        if rotated:
+            append_key(settings.var / "keys", "request", NOW_MS + 1)
+        path.write_bytes(b"-----BEGIN")
+        with pytest.raises(SettingsError, match="made for itself"):
+            signers_of(settings)
+        path.unlink()
+        assert signers_of(settings)
