@@ -26,6 +26,7 @@ from identity.encoding import decode_base64url
 from identity.errors import IdentityError
 
 TOKEN_VALID_S = 900
+MAX_FORM_FIELDS = 16
 _TOKEN_TYP = "at+jwt"  # noqa: S105 (RFC 9068, section 2.1)
 SCOPES = {
     "lender": "Ask for presentations, submit them, read own scores",
@@ -187,7 +188,7 @@ async def read_form(request: Request) -> dict[str, str]:
         keep_blank_values=True,
         strict_parsing=True,
         errors="strict",
-        max_num_fields=16,
+        max_num_fields=MAX_FORM_FIELDS,
     )
     form = dict(fields)
     if len(form) != len(fields):

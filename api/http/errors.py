@@ -2,6 +2,8 @@
 
 import logging
 import traceback
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
 from typing import Any
@@ -95,8 +97,8 @@ def log_internal_error(error: Exception, route: str) -> None:
 def _on_invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     body = getattr(request.scope.get("route"), "body_field", None)
-    ours = frozenset() if body is None else _member_names(body.field_info.annotation)
-    errors = [{"pointer": _pointer(each["loc"], ours), "code": str(each["type"])} for each in error.errors()]
+    ours = _Names() if body is None else _names_of(body.field_info.annotation)
+    errors = [{"pointer": _pointer(each, ours), "code": str(each["type"])} for each in error.errors()]
     detail = "The request is not as the contract says; each wrong member is named."
     return problem_response(Problem(status=422, code="invalid_request", detail=detail), errors[:32])
 
@@ -129,20 +131,44 @@ def _allowed_methods(request: Request) -> list[str]:
     return sorted([*methods, "HEAD"] if "GET" in methods else methods)
 
 
-def _pointer(loc: tuple[int | str, ...], ours: frozenset[str]) -> str:
+@dataclass(frozen=True, kw_only=True)
+class _Names:
+    """What stands in the place of an error and is ours: names of members, and the tags that tell variants apart."""
+
+    members: frozenset[str] = frozenset()
+    tags: frozenset[str] = frozenset()
+
+
+def _pointer(error: Mapping[str, Any], ours: _Names) -> str:
     """Where an error is; a name that is not in our contract is what the client made up, and becomes a star."""
-    kind, *place = loc
+    kind, *place = error["loc"]
     if kind != "body":
         return "/".join(str(part) for part in place)
-    return "/" + "/".join(str(part) if isinstance(part, int) or part in ours else "*" for part in place)
+    if error["type"] in {"union_tag_invalid", "union_tag_not_found"}:
+        place.append(error["ctx"]["discriminator"].strip("'"))
+    # A tag is in no body at this place: pydantic says with it which variant it tried.
+    shown = [part for part in place if part not in ours.tags]
+    return "/" + "/".join(str(part) if isinstance(part, int) or part in ours.members else "*" for part in shown)
 
 
 @cache
-def _member_names(model: type[BaseModel]) -> frozenset[str]:
-    """The name of every member that a body may have, at any depth."""
+def _names_of(model: type[BaseModel]) -> _Names:
+    """The name of every member that a body may have, and the tag of every variant, at any depth."""
     schema = model.model_json_schema()
     objects = [schema, *schema.get("$defs", {}).values()]
-    return frozenset(name for each in objects for name in each.get("properties", {}))
+    return _Names(
+        members=frozenset(name for each in objects for name in each.get("properties", {})),
+        tags=frozenset(_tags_in(schema)),
+    )
+
+
+def _tags_in(schema: Any) -> Iterator[str]:
+    if isinstance(schema, dict):
+        if isinstance(discriminator := schema.get("discriminator"), dict):
+            yield from discriminator.get("mapping", {})
+        schema = list(schema.values())
+    for part in schema if isinstance(schema, list) else ():
+        yield from _tags_in(part)
 
 
 def _route_of(request: Request) -> str:

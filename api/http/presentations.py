@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from starlette.requests import ClientDisconnect
 
 from api.assess import assess, record_refusal, refusal_of
-from api.http.auth import ServiceOf, read_form
+from api.http.auth import MAX_FORM_FIELDS, ServiceOf, read_form
 from api.http.errors import problem_responses
 from api.http.idempotency import idempotency_of
 from api.http.qr import qr_response
@@ -89,11 +89,14 @@ def read_request_object(request_id: RequestId, service: ServiceOf) -> Response:
     responses={**_OBJECT, **problem_responses(400, 404, 409, 413, 422, 503)},
     openapi_extra={
         "requestBody": {
-            "required": True,
+            # Both parameters are optional, so a wallet may well send none.
+            "required": False,
             "content": {
                 "application/x-www-form-urlencoded": {
                     "schema": {
                         "type": "object",
+                        "maxProperties": MAX_FORM_FIELDS,
+                        "additionalProperties": {"type": "string", "description": "Passed over."},
                         "properties": {
                             "wallet_nonce": {
                                 "type": "string",

@@ -185,7 +185,7 @@ def create_presentation_request(
 ) -> PresentationRequestView:
     """Create a request that one presentation can answer, once, until it expires."""
     now_ms = service.clock()
-    query = body.query.model_dump(exclude_none=True)
+    query = body.query.model_dump(mode="json", exclude_none=True)
     request_id = "req_" + secrets.token_hex(16)
     response_uri = service.requests.response_uri(request_id)
     if body.redirect_uri is not None:

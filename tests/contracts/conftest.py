@@ -39,6 +39,8 @@ def served(
     """A service on a port of its own, whose clients speak HTTP to it."""
     folder = tmp_path_factory.mktemp("served")
     clock = RunningClock()
+    listener = socket.create_server(("127.0.0.1", 0))
+    base_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     with sqlite_databases.fresh(migrate) as database:
         app = create_app(
             Settings(
@@ -46,20 +48,18 @@ def served(
                 database_url=database,
                 keystore_url=f"sqlite:///{folder}/keystore.sqlite3",
                 model=model,
-                base_url="http://127.0.0.1:8700",
+                base_url=base_url,
                 checkpoint_interval_ms=50,
             ),
             clock,
         )
-        listener = socket.create_server(("127.0.0.1", 0))
         server = http_server(app)
         thread = threading.Thread(target=server.run, args=([listener],), name="uvicorn")
         thread.start()
         while not server.started:
             assert thread.is_alive(), "the server did not start"
             time.sleep(0.01)
-        port = listener.getsockname()[1]
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as http:
+        with httpx.Client(base_url=base_url) as http:
             yield Harness(
                 http=http,  # type: ignore[arg-type]
                 service=app.state.service,

@@ -46,12 +46,12 @@ CONFIG = {
     "continue-on-failure": True,
     "generation": {"deterministic": True, "database": "none"},
     "checks": {"negative_data_rejection": {"expected-statuses": REFUSED}},
-    "phases": {"fuzzing": {"generation": {"max-examples": 45}}, "stateful": {"enabled": False}},
+    "phases": {"fuzzing": {"generation": {"max-examples": 15}}, "stateful": {"enabled": False}},
     "operations": [
         {
             # Verifying a secret is slow on purpose.
             "include-operation-id": "createToken",
-            "phases": {"fuzzing": {"generation": {"max-examples": 30}}},
+            "phases": {"fuzzing": {"generation": {"max-examples": 10}}},
         },
         {
             "include-operation-id": [
@@ -70,7 +70,15 @@ CONFIG = {
     ],
 }
 #: Operations of which not every well-formed body can be accepted, whatever its schema says.
-ALWAYS_REAL = {"createPresentationRequest", "trustIssuer", "importIssuerList", "createCredentialOffer"}
+ALWAYS_REAL = {
+    "createPresentationRequest",
+    "trustIssuer",
+    "importIssuerList",
+    "createCredentialOffer",
+    # The ids that the tool takes from answers would have one operation revoke what another one needs.
+    "changeScoreStatus",
+    "changeCredentialStatus",
+}
 
 
 class RealValues:
@@ -97,7 +105,10 @@ class RealValues:
         self._issuer = SigningKey.generate().did
         self._tenant_id = tenant_id
         self._offer_id = self._offer()
-        (self._issued,) = add_copies(harness, self._score, 1)
+        self._score_offer_id = self._offer_copies(self._score)
+        #: What is suspended and reinstated here: no other operation needs it.
+        self._suspended = harness.score()
+        (self._suspended_copy,) = add_copies(harness, self._suspended, 1)
         self._list_signer = SigningKey.generate()
         harness.service.trust.pin_signer(tenant_id, self._list_signer.did, harness.clock())
         deadline = time.monotonic() + 60
@@ -122,7 +133,7 @@ class RealValues:
         scope = {"scope": SCOPES[turn % len(SCOPES)]} if turn % 2 else {}
         case.body = {"grant_type": "client_credentials", **self._credentials, **scope}
 
-    def createPresentationRequest(self, case: Case, _turn: int) -> None:
+    def createPresentationRequest(self, case: Case, turn: int) -> None:
         """Make the names of a query unique, and its sets name them: what a schema cannot say."""
         query = case.body["query"]
         for number, credential in enumerate(query["credentials"]):
@@ -130,12 +141,14 @@ class RealValues:
             claims = credential["claims"]
             for claim_number, claim in enumerate(claims):
                 claim["id"] = f"claim_{claim_number}"
-                claim["path"] = [f"{claim['path'][0][:60]}{claim_number}"]
+                claim["path"][-1] = f"{claim['path'][-1][:60]}{claim_number}"
             if credential.get("claim_sets"):
                 credential["claim_sets"] = [[claim["id"]] for claim in claims][:16]
         if query.get("credential_sets"):
             ids = [credential["id"] for credential in query["credentials"]]
             query["credential_sets"] = [{"options": [ids], "required": True}]
+        if case.body.get("redirect_uri"):
+            case.body["redirect_uri"] = f"https://lender.example/applications/{turn}"
         case.body = case.body
 
     def readPresentationRequest(self, case: Case, _turn: int) -> None:
@@ -227,11 +240,13 @@ class RealValues:
         self.readScore(case, turn)
 
     def readScoreOffer(self, case: Case, _turn: int) -> None:
-        if not hasattr(self, "_score_offer_id"):
-            path = f"/v1/scores/{self._score['id']}/offers"
-            answer = self._harness.http.post(path, json={}, headers=self._harness.token("lender", ("lender",)))
-            self._score_offer_id = answer.json()["id"]
         case.path_parameters = {"score_id": self._score["id"], "offer_id": self._score_offer_id}
+
+    def _offer_copies(self, score: dict[str, Any]) -> str:
+        answer = self._harness.http.post(
+            f"/v1/scores/{score['id']}/offers", json={}, headers=self._harness.token("lender", ("lender",))
+        )
+        return str(answer.json()["id"])
 
     def readIssuerMetadata(self, case: Case, _turn: int) -> None:
         case.path_parameters = {"tenant_id": self._tenant_id}
@@ -276,18 +291,21 @@ class RealValues:
         case.path_parameters = {"list_id": list_id, "purpose": ("revocation", "suspension")[turn % 2]}
 
     def readScoreStatus(self, case: Case, _turn: int) -> None:
-        case.path_parameters = {"score_id": self._score["id"]}
+        case.path_parameters = {"score_id": self._suspended["id"]}
 
-    def changeScoreStatus(self, case: Case, turn: int) -> None:
-        case.path_parameters = {"score_id": self._score["id"]}
-        case.body = {"status": ("suspended", "valid")[turn % 2], "reason": "under_review"}
+    def changeScoreStatus(self, case: Case, _turn: int) -> None:
+        # What is revoked stays so.
+        score = self._harness.score() if case.body["status"] == "revoked" else self._suspended
+        case.path_parameters = {"score_id": score["id"]}
 
     def readCredentialStatus(self, case: Case, _turn: int) -> None:
-        case.path_parameters = {"credential_id": self._issued}
+        case.path_parameters = {"credential_id": self._suspended_copy}
 
-    def changeCredentialStatus(self, case: Case, turn: int) -> None:
-        case.path_parameters = {"credential_id": self._issued}
-        case.body = {"status": ("suspended", "valid")[turn % 2], "reason": "under_review"}
+    def changeCredentialStatus(self, case: Case, _turn: int) -> None:
+        copy = self._suspended_copy
+        if case.body["status"] == "revoked":
+            (copy,) = add_copies(self._harness, self._harness.score(), 1)
+        case.path_parameters = {"credential_id": copy}
 
     def distrustIssuer(self, case: Case, turn: int) -> None:
         issuer = TrustedIssuer(did=SigningKey.generate().did, vct=VCT, valid_from_ms=0)
@@ -296,7 +314,10 @@ class RealValues:
 
     def importIssuerList(self, case: Case, turn: int) -> None:
         now_ms = self._harness.clock()
-        case.body = sign_issuer_list(issuers=[], sequence=turn, key=self._list_signer, now_ms=now_ms, expires_in_s=3600)
+        issuer = TrustedIssuer(did=self._issuer, vct=VCT, valid_from_ms=now_ms)
+        case.body = sign_issuer_list(
+            issuers=[issuer], sequence=turn, key=self._list_signer, now_ms=now_ms, expires_in_s=3600
+        )
 
     def trustIssuer(self, case: Case, turn: int) -> None:
         types = sorted(load_credential_types())
@@ -326,6 +347,8 @@ def test_every_answer_is_one_that_the_contract_has(served, say_at_the_end, monke
     @schemathesis.hook("before_call")
     def put_real_values(context, case, kwargs):
         real.put_into(case)
+        if case.media_type == "application/jwt" and isinstance(case.body, str):
+            kwargs["data"] = case.body.encode()  # the tool takes the media type for JSON, and would quote it
 
     try:
         for event in from_schema(schema).execute():
@@ -365,5 +388,4 @@ def test_every_answer_is_one_that_the_contract_has(served, say_at_the_end, monke
     assert not errors, "\n".join(errors)
     assert not failures, "\n\n".join(shown)
     assert cases.total() >= MIN_CASES
-    assert not {label for label in operations if not accepted[label]}
-    assert accepted.total() >= positive.total() / 4
+    assert not {label for label in operations if not accepted[label] or accepted[label] < positive[label] / 3}
