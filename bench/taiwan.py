@@ -190,6 +190,7 @@ def score_over_http(
             state=None,
             query=parse_dcql_query(query),
             purpose=None,
+            client_name=None,
             expires_at_ms=None,
             encryption=None,
         )

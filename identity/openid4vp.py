@@ -79,7 +79,8 @@ class ResponseEncryption:
 class RequestObject:
     """A verifier's request as its wallet reads it, after the signature was checked where its client signs.
 
-    `encryption` is None where the answer goes in the clear (`direct_post`).
+    `client_name` is for whom it asks, as it says itself: a client that signs vouches for it, and nobody for that of a
+    request by value. `encryption` is None where the answer goes in the clear (`direct_post`).
     """
 
     client_id: str
@@ -88,6 +89,7 @@ class RequestObject:
     state: str | None
     query: DcqlQuery
     purpose: str | None
+    client_name: str | None
     expires_at_ms: int | None
     encryption: ResponseEncryption | None
 
@@ -141,21 +143,23 @@ def build_request_object(
     signer: RequestSigner,
     now_ms: int,
     *,
+    client_name: str | None = None,
     encryption_key: EncryptionKey | None = None,
     wallet_nonce: str | None = None,
 ) -> str:
     """The signed request object of `request` (a compact JWS, RFC 9101), as served at its request_uri.
 
-    `encryption_key` is the request's, where its answer is to be encrypted. `wallet_nonce` is what a wallet gave that
-    fetches by POST (section 5.10), so that it knows the object for fresh. Raises ClientIdMismatch when `signer` is not
-    the one that the request names as its audience, RequestExpired when it is too late to ask.
+    `client_name` is for whom we ask: all tenants share our client identifier. `encryption_key` is the request's, where
+    its answer is to be encrypted. `wallet_nonce` is what a wallet gave that fetches by POST (section 5.10), so that it
+    knows the object for fresh. Raises ClientIdMismatch when `signer` is not the one that the request names as its
+    audience, RequestExpired when it is too late to ask.
     """
     if request.audience != signer.client_id:
         raise ClientIdMismatch
     request.verify_live(now_ms)
     payload = {
         "aud": SELF_ISSUED_AUDIENCE,
-        **_request_parameters(request, encryption_key),
+        **_request_parameters(request, encryption_key, client_name),
         "exp": request.expires_at_ms // 1000,
         "iat": now_ms // 1000,
     }
@@ -178,15 +182,23 @@ def unsigned_request_link(request: PresentationRequest, encryption_key: Encrypti
     """
     if request.audience != "redirect_uri:" + request.response_uri:
         raise ClientIdMismatch
-    parameters = _request_parameters(request, encryption_key)
+    parameters = _request_parameters(request, encryption_key, None)
     return "openid4vp://?" + urlencode(
         {name: value if isinstance(value, str) else encode_json(value) for name, value in parameters.items()}
     )
 
 
-def _request_parameters(request: PresentationRequest, encryption_key: EncryptionKey | None) -> JsonObject:
-    """What is asked, signed or not. `purpose` is a parameter of ours: a wallet that knows it can tell the applicant."""
+def _request_parameters(
+    request: PresentationRequest, encryption_key: EncryptionKey | None, client_name: str | None
+) -> JsonObject:
+    """What is asked, signed or not.
+
+    `purpose` and the metadata's `client_name` (RFC 7591) are parameters of ours: a wallet that knows them can tell the
+    applicant, and any other skips them (section 5.1).
+    """
     metadata: JsonObject = {"vp_formats_supported": _VP_FORMATS}
+    if client_name is not None:
+        metadata["client_name"] = client_name
     if request.response_mode == "direct_post.jwt":
         assert encryption_key is not None
         metadata["jwks"] = {"keys": [encryption_key.jwk]}
@@ -280,6 +292,7 @@ def _read_request(payload: JsonObject, client_id: str, expires_at_ms: int | None
     # Section 8.2: a redirect_uri has no place beside direct_post. transaction_data would bind more than we show.
     if {"redirect_uri", "transaction_data"} & payload.keys():
         raise RequestObjectInvalid
+    metadata = payload.get("client_metadata")
     return RequestObject(
         client_id=client_id,
         response_uri=_required_text(payload, "response_uri"),
@@ -287,8 +300,9 @@ def _read_request(payload: JsonObject, client_id: str, expires_at_ms: int | None
         state=_optional_text(payload, "state"),
         query=parse_dcql_query(payload.get("dcql_query")),
         purpose=_optional_text(payload, "purpose"),
+        client_name=_optional_text(metadata, "client_name") if isinstance(metadata, dict) else None,
         expires_at_ms=expires_at_ms,
-        encryption=_read_encryption(payload.get("client_metadata")) if mode == "direct_post.jwt" else None,
+        encryption=_read_encryption(metadata) if mode == "direct_post.jwt" else None,
     )
 
 

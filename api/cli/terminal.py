@@ -38,6 +38,11 @@ def print_rows(rows: Sequence[tuple[str, object]], *, indent: int = 2) -> None:
         print(f"{'':{indent}}{name:<{width}}{value}")
 
 
+def printable(text: str | None) -> str | None:
+    """A text that somebody else wrote, without what a terminal would obey."""
+    return None if text is None else "".join(character if character.isprintable() else "?" for character in text)
+
+
 def print_problem(message: str) -> None:
     """One line on standard error."""
     print(f"credence: {' '.join(message.split())}", file=sys.stderr)

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 
-from api.cli.terminal import USAGE, CommandFailed, print_json, print_rows, read_file
+from api.cli.terminal import USAGE, CommandFailed, print_json, print_rows, printable, read_file
 from api.clock import now_ms
 from api.settings import load_settings
 from identity.did_resolver import DidResolver
@@ -233,9 +233,11 @@ def _show(request: RequestObject, disclosed: dict[str, list[dict[str, Any]]]) ->
     expires = "" if request.expires_at_ms is None else f"{datetime.fromtimestamp(request.expires_at_ms / 1000, UTC):%c}"
     print_rows(
         [
-            ("asked by", request.client_id),
+            ("asked by", printable(request.client_id)),
             ("answer goes to", origin_of(request.response_uri)),
-            ("purpose", request.purpose),
+            # Where nobody signs, nobody stands for the name.
+            ("on behalf of", None if request.client_id.startswith("redirect_uri:") else printable(request.client_name)),
+            ("purpose", printable(request.purpose)),
             ("until", f"{expires} UTC"),
         ],
         indent=0,

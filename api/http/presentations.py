@@ -129,7 +129,8 @@ async def fetch_request_object(request: Request, request_id: RequestId, service:
 
 def _request_object(service: Service, request_id: str, *, wallet_nonce: str | None) -> Response:
     now_ms = service.clock()
-    request = load_request(service, request_id, None).request
+    stored = load_request(service, request_id, None)
+    request = stored.request
     if request.audience.startswith("redirect_uri:"):
         raise NotFound  # the link holds it all, and nobody may sign for it
     signer = next((each for each in service.request_signers if each.client_id == request.audience), None)
@@ -141,6 +142,7 @@ def _request_object(service: Service, request_id: str, *, wallet_nonce: str | No
         request,
         signer,
         now_ms,
+        client_name=service.tenants.load_lender(stored.tenant_id).controller.name,
         encryption_key=decryption_keys(service, request)[0].public if encrypted else None,
         wallet_nonce=wallet_nonce,
     )

@@ -103,6 +103,7 @@ def test_a_request_object_is_what_the_wallet_reads(scene: Any) -> None:
     request = scene.request()
     compact = build_request_object(request, did_signer(scene.verifier_key), scene.now_ms)
     asked = read(scene, compact)
+    assert asked.client_name is None
     assert (asked.client_id, asked.response_uri) == (request.audience, request.response_uri)
     assert (asked.nonce, asked.state, asked.query) == (request.nonce, request.state, request.query)
     assert (asked.purpose, asked.expires_at_ms) == (request.purpose, request.expires_at_ms)
@@ -212,6 +213,14 @@ def test_a_request_object_of_another_client_is_refused(scene: Any) -> None:
 def test_a_request_object_that_asks_otherwise_is_refused(scene: Any, changes: dict[str, Any]) -> None:
     with pytest.raises(RequestObjectInvalid):
         read(scene, rebuilt(scene, **changes))
+
+
+def test_a_signed_request_says_for_whom_it_asks(scene: Any) -> None:
+    signer = did_signer(scene.verifier_key)
+    compact = build_request_object(scene.request(), signer, scene.now_ms, client_name="Wakulima SACCO")
+    assert read(scene, compact).client_name == "Wakulima SACCO"
+    with pytest.raises(RequestObjectInvalid):
+        read(scene, rebuilt(scene, client_metadata={"client_name": ["Wakulima"]}))
 
 
 def test_a_request_object_expires_after_the_skew(scene: Any) -> None:

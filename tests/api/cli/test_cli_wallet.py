@@ -13,6 +13,7 @@ import pytest
 from api.cli.lender import ApiClient
 from api.cli.local_service import free_port, running_service
 from api.cli.tenants import open_stores
+from api.cli.terminal import printable
 from api.cli.wallet import store_credentials
 from api.clock import now_ms
 from api.settings import load_settings
@@ -162,6 +163,7 @@ def test_present_discloses_only_what_is_asked_and_posts_it(
     assert "Nothing was sent" in dry.out
     assert asked["audience"] in dry.out
     assert "credit_application" in dry.out
+    assert "on behalf of    t\n" in dry.out
     assert "credit_line_minor, delay_months\n" in dry.out
     assert "paid_minor" not in dry.out
     assert lender.poll(asked)["status"] == "retrieved"
@@ -178,6 +180,11 @@ def test_present_discloses_only_what_is_asked_and_posts_it(
     assert (ran.code, ran.err.count("\n")) == (1, 1)
 
 
+def test_what_a_verifier_says_of_itself_commands_no_terminal() -> None:
+    assert printable("Bank\x1b[2J\u202e of\nall") == "Bank?[2J? of?all"
+    assert printable(None) is None
+
+
 @pytest.mark.parametrize("prefix", ["x509_hash", "redirect_uri"])
 def test_present_answers_whoever_asks_and_encrypts_where_asked(
     credence: Credence, holder: SigningKey, lender: Lender, tmp_path: Path, prefix: str
@@ -189,6 +196,7 @@ def test_present_answers_whoever_asks_and_encrypts_where_asked(
         client_id_prefix=prefix, response_mode="direct_post.jwt", redirect_uri=page, request_uri_method="post"
     )
     dry = credence("wallet", "present", "--wallet", "w", asked["request_link"], "--dry-run")
+    assert ("on behalf of" in dry.out) == (prefix == "x509_hash")
     assert (dry.code, dry.err) == (0, "")
     assert asked["audience"] in dry.out
     ran = credence("wallet", "present", "--wallet", "w", asked["request_link"])
