@@ -115,7 +115,12 @@ def test_a_wallet_may_fetch_by_post_with_a_nonce_of_its_own(shared):
     verify_request_object(fetched.text, **arguments, wallet_nonce="n-1")
     assert shared.poll(request)["status"] == "retrieved"
     # What is fetched without one has none; and by GET it can be fetched all the same.
-    for fetched in (shared.http.post(link["request_uri"]), shared.http.get(link["request_uri"])):
+    without = [
+        shared.http.post(link["request_uri"]),
+        shared.http.post(link["request_uri"], data={"of another specification": "", "wallet_metadata": ""}),
+        shared.http.get(link["request_uri"]),
+    ]
+    for fetched in without:
         assert "wallet_nonce" not in json.loads(parse_jws(fetched.text).payload)
 
 

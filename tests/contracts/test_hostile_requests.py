@@ -3,6 +3,7 @@
 import http.client
 import json
 import logging
+import re
 import socket
 import time
 from contextlib import suppress
@@ -19,6 +20,7 @@ from tests.contracts.conftest import SCOPES
 MARK = "phone254700000000"
 JSON = {"Content-Type": "application/json"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+JWT = {"Content-Type": "application/jwt"}
 DEEP = b"[" * 20_000 + b"]" * 20_000
 BODIES = {
     "nothing": b"",
@@ -45,8 +47,22 @@ BODIES = {
     "a form with a JSON bomb": b"state=1&vp_token=" + DEEP,
     "too large": b'"' + MARK.encode() * 5_000 + b'"',
 }
+NOBODY = "0" * 32
 POSTS = ["/v1/presentation-requests", "/v1/scores", "/v1/issuers", "/v1/oauth/token", "/v1/holder/sessions"]
-RESPONSE = "/v1/presentation-requests/req_" + "0" * 32 + "/response"
+RESPONSE = f"/v1/presentation-requests/req_{NOBODY}/response"
+#: Every operation that takes a body; a test counts them.
+BODY_OPERATIONS = [
+    *(("POST", path) for path in (*POSTS, RESPONSE)),
+    ("POST", f"/v1/presentation-requests/req_{NOBODY}/object"),
+    ("POST", "/v1/issuers/distrust"),
+    ("POST", "/v1/issuers/import"),
+    ("POST", "/v1/credential-offers"),
+    ("POST", f"/v1/scores/sco_{NOBODY}/offers"),
+    ("PUT", f"/v1/scores/sco_{NOBODY}/status"),
+    ("PUT", f"/v1/credentials/crd_{NOBODY}/status"),
+    ("POST", f"/v1/issuers/ten_{NOBODY[:16]}/token"),
+    ("POST", f"/v1/issuers/ten_{NOBODY[:16]}/credential"),
+]
 PATHS = [
     "/",
     f"/{MARK}",
@@ -72,6 +88,17 @@ PATHS = [
     f"/v1/audit/entries?limit=1_0&{MARK}",
     f"/v1/status-lists/%00{MARK}",
     f"/v1/models/{'A' * 64}{MARK}",
+    f"/v1/status-lists/{'0' * 16}/{MARK}",
+    f"/v1/scores/{MARK}/status",
+    f"/v1/credentials/crd_{NOBODY}%0a{MARK}/status",
+    f"/v1/credential-offers/{MARK}",
+    f"/v1/credential-offers/off_{NOBODY}%00{MARK}/offer",
+    f"/v1/credential-offers/..%2f{MARK}/qr",
+    f"/v1/scores/sco_{NOBODY}/offers/{MARK}",
+    f"/v1/presentation-requests/{MARK}/qr",
+    f"/.well-known/openid-credential-issuer/v1/issuers/{MARK}",
+    f"/.well-known/oauth-authorization-server/v1/issuers/ten_{NOBODY[:16]}%0a",
+    f"/.well-known/openid-credential-issuer/{MARK}",
     f"/v1/audit/entries?cursor=1&cursor={MARK}",
     f"/v1/audit/entries?cursor={'9' * 4_500}",
     f"/v1/audit/entries?limit=0&{MARK}",
@@ -91,8 +118,10 @@ HELD_PATHS = [
     f"/v1/holder/scores?cursor=1&cursor={MARK}",
     f"/v1/holder/receipts?cursor={'9' * 4_500}",
     f"/v1/holder/requests?limit=0&{MARK}",
+    f"/v1/holder/consents/{MARK}",
     f"/v1/holder/scores?limit=%00{MARK}",
 ]
+OAUTH_ERROR = {"error", "error_description"}
 METHODS = ["OPTIONS", "TRACE", "PUT", "PATCH", "DELETE", "PROPFIND", "QUERY"]
 HEADERS: list[dict[str, Any]] = [
     {"Authorization": f"Bearer {MARK}"},
@@ -158,14 +187,26 @@ def _check(answer, problem):
     return status
 
 
-@pytest.mark.parametrize("path", [*POSTS, RESPONSE])
+def test_every_operation_with_a_body_is_listed_here(served):
+    paths = served.http.get("/v1/openapi.json").json()["paths"]
+    taken = [(method.upper(), path) for path in paths for method, each in paths[path].items() if "requestBody" in each]
+    templates = {method_path: re.sub(r"\{\w+\}", "[^/]+", method_path[1]) for method_path in taken}
+    for method, path in BODY_OPERATIONS:
+        (found,) = {each for each, pattern in templates.items() if each[0] == method and re.fullmatch(pattern, path)}
+        del templates[found]
+    assert not templates
+
+
+@pytest.mark.parametrize(("method", "path"), BODY_OPERATIONS)
 @pytest.mark.parametrize("name", BODIES)
-def test_a_body_that_is_not_what_it_should_be(send, problem, path, name):
-    for headers in (JSON, FORM, {"Content-Type": f"text/{MARK}"}, {}):
-        answer = send("POST", path, BODIES[name], headers)
-        if path == "/v1/oauth/token" and answer[0] in {400, 401}:
+def test_a_body_that_is_not_what_it_should_be(send, problem, method, path, name):
+    for headers in (JSON, FORM, JWT, {"Content-Type": f"text/{MARK}"}, {}):
+        answer = send(method, path, BODIES[name], headers)
+        if answer[1]["content-type"] == "application/json":  # an OAuth error
+            assert path.endswith(("/token", "/credential"))
+            assert answer[0] in {400, 401}
             assert MARK not in str(answer[1]) + answer[2].decode()
-            assert set(json.loads(answer[2])) == {"error", "error_description"}
+            assert set(json.loads(answer[2])) in (OAUTH_ERROR, OAUTH_ERROR | {"code"})
         else:
             assert _check(answer, problem) in {400, 404, 413, 415, 422}
 
