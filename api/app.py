@@ -19,6 +19,7 @@ from api.http.metrics import Metrics
 from api.http.observe import ObserveMiddleware
 from api.http.openapi import install_routes
 from api.http.service import Service
+from api.http.signed_lists import SignedLists
 from api.issuance import IssuanceRooms
 from api.keystore import Keyring, load_or_create_keyring
 from api.receipts import Receipts
@@ -172,6 +173,7 @@ def create_app(settings: Settings, clock: Callable[[], int] = now_ms) -> FastAPI
         holders=HolderStore(engine=engine, entries=scores),
         nonces=nonces,
         statuses=statuses,
+        signed_lists=SignedLists(),
         revocations=RevocationStore(engine=engine, subjects=subjects, sequencer=sequencer),
         trust=trust,
         dids=dids,

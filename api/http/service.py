@@ -8,6 +8,7 @@ from fastapi import Request
 
 from api.assess import Rooms
 from api.http.metrics import Metrics
+from api.http.signed_lists import SignedLists
 from api.issuance import IssuanceRooms
 from api.score_document import Trust
 from api.store.anchors import AnchorStore
@@ -51,6 +52,7 @@ class Service:
     holders: HolderStore
     nonces: NonceStore
     statuses: StatusStore
+    signed_lists: SignedLists
     revocations: RevocationStore
     trust: TrustStore
     dids: DidResolver

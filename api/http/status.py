@@ -143,17 +143,20 @@ def _view(id: str, stands: StatusNow | None) -> StatusNowView:
 def read_status_list(list_id: ListId, service: ServiceOf) -> Response:
     """The statuses of the credentials that name this list (draft-ietf-oauth-status-list): 1 revoked, 2 suspended."""
     published, key = _load_list(service, list_id)
-    values = bytearray(CAPACITY)
-    for index, status in published.statuses.items():
-        values[index] = status
-    token = issue_status_list(
-        uri=service.rooms.status_list_prefix + list_id,
-        statuses=bytes(values),
-        bits=STATUS_BITS,
-        key=key,
-        now_ms=service.clock(),
-        ttl_s=STATUS_TTL_S,
-        expires_in_s=STATUS_VALID_S,
+    uri, now_ms, statuses = service.rooms.status_list_prefix + list_id, service.clock(), published.to_bytes()
+    token = service.signed_lists.load_or_sign(
+        uri,
+        statuses,
+        lambda: issue_status_list(
+            uri=uri,
+            statuses=statuses,
+            bits=STATUS_BITS,
+            key=key,
+            now_ms=now_ms,
+            ttl_s=STATUS_TTL_S,
+            expires_in_s=STATUS_VALID_S,
+        ),
+        now_ms=now_ms,
     )
     return _cached(token, "application/statuslist+jwt")
 
@@ -181,15 +184,21 @@ def read_bitstring_status_list(
 ) -> Response:
     """The same statuses at the same indices, a bit each, as Bitstring Status List v1.0 has them."""
     published, key = _load_list(service, list_id)
-    token = issue_bitstring_status_list(
-        uri=f"{service.rooms.status_list_prefix}{list_id}/{purpose}",
-        indices=[index for index, status in published.statuses.items() if status == _VALUE_OF[purpose]],
-        length=CAPACITY,
-        purpose=purpose,
-        key=key,
-        now_ms=service.clock(),
-        ttl_s=STATUS_TTL_S,
-        expires_in_s=STATUS_VALID_S,
+    uri, now_ms = f"{service.rooms.status_list_prefix}{list_id}/{purpose}", service.clock()
+    token = service.signed_lists.load_or_sign(
+        uri,
+        published.to_bytes(),
+        lambda: issue_bitstring_status_list(
+            uri=uri,
+            indices=[index for index, status in published.statuses.items() if status == _VALUE_OF[purpose]],
+            length=CAPACITY,
+            purpose=purpose,
+            key=key,
+            now_ms=now_ms,
+            ttl_s=STATUS_TTL_S,
+            expires_in_s=STATUS_VALID_S,
+        ),
+        now_ms=now_ms,
     )
     return _cached(token, "application/vc+jwt")
 
@@ -209,5 +218,5 @@ def _load_list(service: Service, list_id: str) -> tuple[PublishedList, SigningKe
 
 
 def _cached(token: str, media_type: str) -> Response:
-    # Never longer than a list may be kept anyway. There is no ETag: each answer is signed anew, with a time of its own.
+    # Never longer than a list may be kept anyway. There is no ETag: a list is signed anew every minute.
     return Response(token, media_type=media_type, headers={"Cache-Control": f"public, max-age={STATUS_TTL_S}"})

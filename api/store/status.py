@@ -33,6 +33,13 @@ class PublishedList:
     issuer: str | None
     statuses: Mapping[int, int]
 
+    def to_bytes(self) -> bytes:
+        """One status a byte, the first index first, to the list's whole capacity."""
+        values = bytearray(CAPACITY)
+        for index, status in self.statuses.items():
+            values[index] = status
+        return bytes(values)
+
 
 class StatusStore:
     """Allots indices in blocks, so that issuing a score needs no write of its own; a crash wastes the rest of one."""
