@@ -168,14 +168,17 @@ def test_a_consent_that_any_of_the_presented_keys_withdrew_counts(shared, holder
         return {
             query_id: [
                 add_key_binding(
-                    select_disclosures(shared.credential(key), [name["path"][0] for name in names]),
+                    # Issued at two times, or they would be one credential for two keys.
+                    select_disclosures(
+                        shared.credential(key, now_ms=shared.clock() - age_ms), [name["path"][0] for name in names]
+                    ),
                     nonce=request["nonce"],
                     audience=request["audience"],
                     key=key,
                     now_ms=shared.clock(),
                 )
             ]
-            for query_id, key in zip(("a", "b"), keys, strict=True)
+            for query_id, key, age_ms in zip(("a", "b"), keys, (1000, 2000), strict=True)
         }
 
     shared.score("any", holder)

@@ -210,7 +210,11 @@ def test_a_w3c_credential_is_presented_by_the_did_that_it_is_about(
 
 
 def test_each_format_is_answered_with_its_own(scene: Any) -> None:
-    held = [w3c_credential(scene, format, scene.holder.did) for format in ("ldp_vc", "jwt_vc_json")]
+    # Issued at two times: the same statement in two formats would be one credential twice.
+    held = [
+        w3c_credential(scene, format, scene.holder.did, now_ms=scene.now_ms - age_ms)
+        for format, age_ms in (("ldp_vc", 1000), ("jwt_vc_json", 2000))
+    ]
     request = w3c_request(scene, "jwt_vc_json", "ldp_vc")
     vp_token = scene.present(request, scene.credential(), *held)
     assert isinstance(vp_token["c0"][0], str)

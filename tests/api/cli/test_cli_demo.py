@@ -54,15 +54,19 @@ def test_the_demo_runs_twice_and_leaves_a_score_that_verifies(tmp_path: Path) ->
     assert "VERIFIED" in out
     assert processes_in(tmp_path) == []
 
+    score = tmp_path / "var/demo/score.json"
+    # Before the first score stand the entries of whom its tenant trusts; the second finds all of that done.
+    log_index = json.loads(score.read_bytes())["log"]["index"]
     began_s = time.monotonic()
     second = demo(tmp_path, "--json")
     out, err = second.communicate(timeout=300)
     assert second.returncode == 0, err
     assert time.monotonic() - began_s < 60
     result = json.loads(out)
-    assert (result["synthetic"], result["charged_epsilon_micro"], result["log_index"]) == (True, 0, 1)
+    assert (result["synthetic"], result["charged_epsilon_micro"]) == (True, 0)
+    assert result["log_index"] == log_index + 1
     assert result["verification"]["verified"] is True
-    document = json.loads((tmp_path / "var/demo/score.json").read_bytes())
+    document = json.loads(score.read_bytes())
     assert document["anchor"]["transaction"] == result["transaction"]
     assert document["test_mode"] is True
     assert (tmp_path / "var/trust.json").exists()
