@@ -182,7 +182,7 @@ def test_each_refusal_is_an_entry_without_what_was_submitted_and_five_are_kept(s
     assert [entry["type"] for entry in entries] == ["refusal"] * 5
     for entry in entries:
         body = json.loads(entry["entry"])["body"]
-        assert body == {"request_id": request["id"], "code": refused.json()["code"]}
+        assert body == {"request_id": request["id"], "code": refused.json()["code"], "step": "proof"}
         assert entry["score"] is None
     # It was the presentation that was wrong, not the request: it can still be answered.
     assert shared.submit(request, vp_token).status_code == 201
@@ -302,11 +302,11 @@ def test_credentials_of_several_holders_are_refused_unless_the_request_allows_th
 
     def present_by_two(request):
         presented = {}
-        for query_id in ("a", "b"):
+        for query_id, age_ms in (("a", 1000), ("b", 2000)):  # of one time they would be one credential for two keys
             holder = SigningKey.generate()
             presented[query_id] = [
                 add_key_binding(
-                    select_disclosures(shared.credential(holder), CLAIMS),
+                    select_disclosures(shared.credential(holder, now_ms=shared.clock() - age_ms), CLAIMS),
                     nonce=request["nonce"],
                     audience=request["audience"],
                     key=holder,
