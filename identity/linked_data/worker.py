@@ -126,7 +126,6 @@ def write_out_contexts(value: Any, contexts: Mapping[str, Mapping[str, Any]]) ->
 def main() -> NoReturn:
     """Serve until the other side is gone."""
     connection = socket.socket(fileno=0)
-    os.nice(19)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
     try:

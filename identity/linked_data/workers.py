@@ -1,6 +1,7 @@
 """LinkedDataWorkers: what the service knows of JSON-LD: a few processes, a short queue, and an end to every wait."""
 
 import contextlib
+import os
 import signal
 import socket
 import subprocess
@@ -184,6 +185,9 @@ class _WorkerProcess:
                 env=_ENVIRONMENT,
                 start_new_session=True,
             )
+        # From its first instruction: what it loads before it can ask for less takes as long as a document.
+        with contextlib.suppress(ProcessLookupError):
+            os.setpriority(os.PRIO_PROCESS, self._process.pid, 19)
         self._contexts = contexts
         self._is_ready = False
 
