@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 
 from identity.did import DidDocument, Relationship, VerificationMethod
 from identity.encoding import JsonObject, JsonValue, parse_json_object
@@ -11,6 +10,7 @@ from identity.errors import (
     BadDid,
     BadDidDocument,
     BadKey,
+    BadTime,
     DidDeactivated,
     DidDocumentMismatch,
     DidWebEncodingNotAllowed,
@@ -26,6 +26,7 @@ from identity.errors import (
 from identity.hosts import is_public_name
 from identity.keys import Algorithm, PublicKey, ed25519_public_key, parse_public_jwk
 from identity.multikey import MAX_MULTIKEY_CHARS, decode_base58, parse_multikey
+from identity.vcdm import parse_date_time
 
 METHOD = "did:web:"
 MAX_DID_WEB_CHARS = 512
@@ -35,9 +36,6 @@ MEDIA_TYPES = "application/did, application/did+json, application/did+ld+json, a
 
 _LOOPBACK_PORT = re.compile(r"(localhost|127\.0\.0\.1)%3A([1-9][0-9]{0,4})")
 _PATH_PART = re.compile(r"(?!\.\.?\Z)[A-Za-z0-9._-]+")
-# XSD dateTimeStamp: the zone must be there.
-_DATE_TIME_STAMP = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:Z|[+-]\d{2}:\d{2})", re.ASCII)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RELATIONSHIPS: tuple[Relationship, ...] = ("assertionMethod", "authentication")
 _KEY_MEMBERS = {"publicKeyJwk", "publicKeyMultibase", "publicKeyBase58", "publicKeyHex", "publicKeyPem"}
 _PRIVATE_MEMBERS = {"privateKeyJwk", "privateKeyMultibase", "privateKeyBase58", "secretKeyJwk", "secretKeyMultibase"}
@@ -219,14 +217,8 @@ def _key_of_jwk(jwk: JsonValue) -> PublicKey:
 
 def _ends_at_ms(method: JsonObject) -> int | None:
     """The earlier of `revoked` and `expires` (CID 1.0 section 2.2), whose fractions count down to the millisecond."""
-    ends = [_parse_date_time_stamp(method[name]) for name in ("revoked", "expires") if name in method]
-    return min(ends, default=None)
-
-
-def _parse_date_time_stamp(value: JsonValue) -> int:
-    if not isinstance(value, str) or not _DATE_TIME_STAMP.fullmatch(value):
-        raise BadDidDocument
     try:
-        return (datetime.fromisoformat(value) - _EPOCH) // timedelta(milliseconds=1)
-    except (ValueError, OverflowError):
+        ends = [parse_date_time(method[name]) for name in ("revoked", "expires") if name in method]
+    except BadTime:
         raise BadDidDocument from None
+    return min(ends, default=None)

@@ -23,7 +23,7 @@ from identity.errors import (
     PrivateKeyInJwk,
     TooLarge,
 )
-from identity.keys import p256_public_key
+from identity.keys import P256_ORDER, p256_public_key
 
 ALG = "ECDH-ES"
 Encryption = Literal["A128GCM", "A256GCM"]
@@ -35,7 +35,6 @@ _MAX_PARTY_INFO_CHARS = 256
 _REQUIRED_HEADERS = {"alg", "enc", "kid", "epk"}
 _ALLOWED_HEADERS = _REQUIRED_HEADERS | {"apu", "apv", "typ", "cty"}
 _KEY_MEMBERS = {"kty", "crv", "x", "y"}
-_P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _IV_BYTES, _TAG_BYTES = 12, 16
 
 
@@ -68,7 +67,7 @@ def derive_decryption_key(secret: bytes, context: bytes) -> DecryptionKey:
     that no scalar is likelier than another (FIPS 186-5, appendix A.2.1).
     """
     derived = HKDF(algorithm=hashes.SHA256(), length=48, salt=None, info=b"credence/response/v1\0" + context)
-    scalar = int.from_bytes(derived.derive(secret)) % (_P256_ORDER - 1) + 1
+    scalar = int.from_bytes(derived.derive(secret)) % (P256_ORDER - 1) + 1
     numbers = ec.derive_private_key(scalar, ec.SECP256R1()).public_key().public_numbers()
     x, y = (encode_base64url(coordinate.to_bytes(32)) for coordinate in (numbers.x, numbers.y))
     thumbprint = hashlib.sha256(encode_json({"crv": "P-256", "kty": "EC", "x": x, "y": y})).digest()

@@ -24,7 +24,7 @@ _PUBLIC_MEMBERS = {"kty", "crv", "x", "y", "alg", "use", "key_ops", "kid", "ext"
 _PRIVATE_MEMBERS = {"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
 _ECDSA_SHA256 = ec.ECDSA(hashes.SHA256())
 _P256 = ec.SECP256R1()
-_P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _ED25519_PRIME = 2**255 - 19
 # The y coordinates of the points of small order, for which one signature fits many messages.
 _ED25519_SMALL_ORDER_Y = {
@@ -101,7 +101,7 @@ class SigningKey:
             key = _signing_key(Ed25519PrivateKey.from_private_bytes(secret))
         else:
             scalar = int.from_bytes(secret)
-            if not 0 < scalar < _P256_ORDER:
+            if not 0 < scalar < P256_ORDER:
                 raise BadKey
             key = _signing_key(ec.derive_private_key(scalar, _P256))
         if key.public != public:

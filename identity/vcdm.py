@@ -7,7 +7,7 @@ instead, for a member that a verifier skips could have been a condition, and a c
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from identity.bitstring import BitstringReference, parse_status_entry
@@ -71,6 +71,7 @@ _PRESENTATION_MEMBERS = frozenset({"@context", "id", "type", "holder", "verifiab
 _DATE_TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})"
 )
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_ITEMS = 16
 
 
@@ -221,8 +222,7 @@ def parse_date_time(value: JsonValue) -> int:
     if not isinstance(value, str) or not _DATE_TIME.fullmatch(value):
         raise BadTime
     try:
-        moment = datetime.fromisoformat(value)
-        return int(moment.timestamp()) * 1000 + moment.microsecond // 1000
+        return (datetime.fromisoformat(value) - _EPOCH) // timedelta(milliseconds=1)
     except (ValueError, OverflowError):
         raise BadTime from None
 

@@ -1,5 +1,6 @@
 """`credence status-list sign`: an institution changes statuses in its own list, or renews it, and signs it anew."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from api.cli.issue import STATUS_TTL_S
 from api.cli.terminal import USAGE, CommandFailed, print_json, print_rows, read_file
 from api.cli.wallet import load_key
 from api.clock import now_ms
+from api.keystore import sync_folder
 from identity.errors import BadStatusIndex, IdentityError
 from identity.keys import SigningKey
 from identity.status_list import (
@@ -59,8 +61,13 @@ def sign_list(
         expires_in_s=valid_days * DAY_S,
     )
     new = file.with_name(file.name + ".new")
-    new.write_text(signed)
+    with new.open("w") as opened:
+        opened.write(signed)
+        opened.flush()
+        os.fsync(opened.fileno())
+    # A crash before this line leaves the old list whole; without the folder on disk, after it too.
     new.replace(file)
+    sync_folder(file.parent)
     counts: dict[str, int] = {
         status: statuses.count(value) for value, status in STATUS_VALUES.items() if status != "valid"
     }

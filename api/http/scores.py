@@ -176,8 +176,7 @@ def create_score(
     """Verify and score a presentation that answers a request of one's own; durable before it is answered."""
     now_ms = service.clock()
     vp_token = parse_vp_token(cast(JsonValue, body.vp_token))
-    canonical = rfc8785.dumps(body.model_dump(mode="json"))
-    given = None if idempotency_key is None else (idempotency_key, canonical)
+    given = None if idempotency_key is None else (idempotency_key, rfc8785.dumps(body.model_dump(mode="json")))
     score_id = None
     if given is not None:
         idempotency = idempotency_of(service.mac_key, caller.tenant_id, "createScore", *given)

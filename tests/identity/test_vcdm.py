@@ -320,3 +320,4 @@ def test_hostile_documents_raise_only_our_errors(name: str, value: Any) -> None:
 
 def test_a_year_before_1000_has_four_digits_too() -> None:
     assert format_date_time(parse_date_time("0026-09-21T14:13:20Z")) == "0026-09-21T14:13:20Z"
+    assert parse_date_time("1969-12-31T23:59:59.5Z") == -500
