@@ -23,9 +23,8 @@ from bench.baseline import input_values, lightgbm_pd
 from scoring.dp.accounting import budget_rho_e12
 from scoring.dp.mechanisms import Releases
 from scoring.dp.sampler import SystemSampler
-from scoring.fitting import Records, fit_scorecard, pd_ppm_of_totals, read_records, score_cells
+from scoring.fitting import Records, fit_points, pd_ppm_of_totals, read_records, total_points
 from scoring.schema import Schema, parse_schema
-from scoring.scorecard import Scorecard
 
 DELTA_E12 = 10_000_000
 ROOT = Path(__file__).resolve().parent.parent
@@ -66,19 +65,11 @@ def _private(
     fold = Records(
         cells=records.cells[rows], labels=records.labels[rows], persons=tuple(records.persons[i] for i in train)
     )
-    scorecard = fit_scorecard(schema, fold, releases, row_cap=len(records.persons), random_bytes=secrets.token_bytes)
-    totals = score_cells(scorecard, _columns(scorecard, records.cells[torch.from_numpy(test)]))
+    fitted = fit_points(schema.inputs, fold, releases, row_cap=len(records.persons), random_bytes=secrets.token_bytes)
+    totals = total_points(fitted, records.cells[torch.from_numpy(test)])
     pd = pd_ppm_of_totals(totals).numpy() / 1e6
     labels = records.labels.numpy()[test]
     return roc_auc_score(labels, -totals.numpy()), _calibration_error(labels, pd)
-
-
-def _columns(scorecard: Scorecard, cells: torch.Tensor) -> torch.Tensor:
-    """Cells of the inputs, laid out as cells of all columns."""
-    schema = scorecard.schema
-    laid_out = torch.zeros((len(cells), len(schema.columns)), dtype=torch.int64)
-    laid_out[:, [schema.position[column.name] for column in schema.inputs]] = cells
-    return laid_out
 
 
 def _lightgbm(values: np.ndarray, labels: np.ndarray, train: np.ndarray, test: np.ndarray) -> tuple[float, float]:

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from scoring.cells import Product
 from scoring.dp.mechanisms import (
     RESIDUAL_SCALE,
     NoisedSum,
@@ -44,7 +45,6 @@ from scoring.schema import Column, Schema
 from scoring.scorecard import (
     BASE_POINTS,
     PDO,
-    PointsTable,
     Scorecard,
     pd_ppm_of_points,
     points_of_log_odds,
@@ -74,21 +74,49 @@ def no_progress(stage: str, done: int, total: int) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Records:
-    """Rows as training sees them: (rows, inputs) public cells, (rows,) labels of 0 and 1, a person a row."""
+    """Rows as training sees them: (rows, columns) public cells, (rows,) labels of 0 and 1, a person a row."""
 
     cells: torch.Tensor
     labels: torch.Tensor
     persons: tuple[str, ...]
 
 
-def read_records(
-    schema: Schema, rows: Sequence[Row], *, device: str = "cpu", progress: Progress = no_progress
-) -> Records:
-    """Rows to public cells of the model's inputs; of a person's rows the first `rows_per_person` in the file's order.
+@dataclass(frozen=True, kw_only=True)
+class FittedTable:
+    """The bin and the points of each cell of one column, or of a pair of columns whose cells `pair` gives.
 
-    Without a person column every row is a person. Raises RowInvalid, ColumnMissing and ValueInvalid.
+    `of` are positions among the fitted columns, one or two.
     """
-    positions = [schema.position[column.name] for column in schema.inputs]
+
+    of: tuple[int, ...]
+    pair: Product | None
+    bins: tuple[int, ...]
+    points: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittedPoints:
+    """What a fit found: an offset and tables over the columns it was given. No artifact: nothing says what it cost."""
+
+    columns: tuple[Column, ...]
+    offset: int
+    tables: tuple[FittedTable, ...]
+
+
+def read_records(
+    schema: Schema,
+    rows: Sequence[Row],
+    *,
+    columns: Sequence[Column] | None = None,
+    device: str = "cpu",
+    progress: Progress = no_progress,
+) -> Records:
+    """Rows to public cells of columns, the model's inputs if not told; of a person's rows the first `rows_per_person`.
+
+    First is in the file's order. Without a person column every row is a person. Raises RowInvalid, ColumnMissing and
+    ValueInvalid.
+    """
+    positions = [schema.position[column.name] for column in columns or schema.inputs]
     seen: dict[str, int] = {}
     cells, labels, persons = [], [], []
     for number, row in enumerate(rows):
@@ -121,30 +149,61 @@ def fit_scorecard(
     random_bytes: Callable[[int], bytes],
     progress: Progress = no_progress,
 ) -> Scorecard:
-    """Fit within one charge; everything that depends on the data passes through `releases`."""
+    """A scorecard over the schema's inputs, whose cells the records have, fitted within one charge."""
+    fitted = fit_points(
+        schema.inputs,
+        records,
+        releases,
+        row_cap=row_cap,
+        rows_per_person=schema.rows_per_person,
+        random_bytes=random_bytes,
+        progress=progress,
+    )
+    return make_scorecard(schema, fitted)
+
+
+def make_scorecard(schema: Schema, fitted: FittedPoints) -> Scorecard:
+    """What was fitted as a scorecard over its schema; raises what `Scorecard` does."""
+    tables = [
+        points_table(schema, fitted.columns[table.of[0]].name, bins=table.bins, points=table.points)
+        for table in fitted.tables
+    ]
+    return Scorecard(schema=schema, offset=fitted.offset, tables=tuple(tables))
+
+
+def fit_points(
+    columns: Sequence[Column],
+    records: Records,
+    releases: Releases,
+    *,
+    row_cap: int,
+    rows_per_person: int = 1,
+    random_bytes: Callable[[int], bytes],
+    progress: Progress = no_progress,
+) -> FittedPoints:
+    """Fit any columns within one charge; everything that depends on the data passes through `releases`."""
     total_rho = releases.charged_rho_e12
     rho_of_count, rho_of_cells, rho_of_scores = (
         int(total_rho * share) for share in (SHARE_OF_COUNT, SHARE_OF_CELLS, SHARE_OF_SCORES)
     )
-    inputs = schema.inputs
-    rho_of_residuals = (total_rho - rho_of_count - rho_of_cells - rho_of_scores) // len(inputs)
+    rho_of_residuals = (total_rho - rho_of_count - rho_of_cells - rho_of_scores) // len(columns)
 
     counted = releases.release("row_count", count_rows(records.labels), sensitivity_squared=1, rho_e12=rho_of_count)
-    rate = keeping_rate(counted, row_cap=row_cap, rows_per_person=schema.rows_per_person)
+    rate = keeping_rate(counted, row_cap=row_cap, rows_per_person=rows_per_person)
     records = keep_persons(records, rate, key=random_bytes(32))
 
-    sizes = [column.cells.count for column in inputs]
+    sizes = [column.cells.count for column in columns]
     counts = releases.release(
         "cell_counts",
         count_cells(records.cells, records.labels, sizes),
-        sensitivity_squared=len(inputs),
+        sensitivity_squared=len(columns),
         rho_e12=rho_of_cells,
     )
     tables = np.split(np.array(counts.values, dtype=np.float64).reshape(-1, 2), np.cumsum(sizes)[:-1])
     base_rate = estimate_base_rate(tables)
     binned = [
         bin_input(column, table, sigma=counts.sigma, base_rate=base_rate)
-        for column, table in zip(inputs, tables, strict=True)
+        for column, table in zip(columns, tables, strict=True)
     ]
     bins = [
         torch.tensor(one.bins, device=records.cells.device)[records.cells[:, index]] for index, one in enumerate(binned)
@@ -162,11 +221,11 @@ def fit_scorecard(
     weight = mean_weight(score_table, middles, slope, intercept)
 
     offset = round(points_of_log_odds(-intercept))
-    log_odds = [one.evidence * slope / math.sqrt(len(inputs)) for one in binned]
+    log_odds = [one.evidence * slope / math.sqrt(len(columns)) for one in binned]
     points = [_points(one) for one in log_odds]
     totals = offset + _sum_points(points, bins, records.labels)
     for index, one in enumerate(binned):
-        progress("fitting", index, len(inputs))
+        progress("fitting", index, len(columns))
         residuals = quantise_residuals(records.labels, pd_ppm_of_totals(totals))
         noised = releases.release(
             "residual_sums",
@@ -185,11 +244,12 @@ def fit_scorecard(
         )
         before, points[index] = points[index], _points(corrected)
         totals += (points[index] - before).to(totals.device)[bins[index]]
-    return Scorecard(
-        schema=schema,
+    return FittedPoints(
+        columns=tuple(columns),
         offset=offset,
         tables=tuple(
-            _table(schema, column, one, of_bin) for column, one, of_bin in zip(inputs, binned, points, strict=True)
+            FittedTable(of=(index,), pair=None, bins=one.bins, points=tuple(of_bin[list(one.bins)].tolist()))
+            for index, (one, of_bin) in enumerate(zip(binned, points, strict=True))
         ),
     )
 
@@ -234,12 +294,12 @@ def keep_persons(records: Records, rate: float, *, key: bytes) -> Records:
     )
 
 
-def score_cells(scorecard: Scorecard, cells: torch.Tensor) -> torch.Tensor:
-    """Unclamped points (rows,) of (rows, columns) public cells in the order of `Schema.columns`, in torch."""
-    totals = torch.full((len(cells),), scorecard.offset, dtype=torch.int64, device=cells.device)
-    for table in scorecard.tables:
+def total_points(fitted: FittedPoints, cells: torch.Tensor) -> torch.Tensor:
+    """Unclamped points (rows,) of (rows, columns) public cells of the fitted columns, in torch."""
+    totals = torch.full((len(cells),), fitted.offset, dtype=torch.int64, device=cells.device)
+    for table in fitted.tables:
         points = torch.tensor(table.points, dtype=torch.int64, device=cells.device)
-        totals += points[cells[:, scorecard.schema.position[table.feature]]]
+        totals += points[cells[:, table.of[0]]]
     return totals
 
 
@@ -284,8 +344,3 @@ def _sum_points(points: list[torch.Tensor], bins: list[torch.Tensor], like: torc
     for of_bin, bin_of_row in zip(points, bins, strict=True):
         total += of_bin.to(total.device)[bin_of_row]
     return total
-
-
-def _table(schema: Schema, column: Column, binned: BinnedInput, points: torch.Tensor) -> PointsTable:
-    of_bin: list[int] = points.tolist()
-    return points_table(schema, column.name, bins=binned.bins, points=tuple(of_bin[bin_] for bin_ in binned.bins))

@@ -140,9 +140,14 @@ class Schema:
         return {column.name: index for index, column in enumerate(self.columns)}
 
     @cached_property
+    def unprotected(self) -> tuple[Column, ...]:
+        """The columns that a model which is only evaluated may use, wherever they come from."""
+        return tuple(column for column in self.columns if not column.protected)
+
+    @cached_property
     def inputs(self) -> tuple[Column, ...]:
         """The columns that a loadable model may use: sourced, and protected nowhere."""
-        return tuple(column for column in self.columns if column.sourced and not column.protected)
+        return tuple(column for column in self.unprotected if column.sourced)
 
     @cached_property
     def digest(self) -> bytes:

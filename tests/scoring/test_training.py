@@ -29,8 +29,18 @@ from scoring.errors import (
     PrivacyParametersInvalid,
     RowInvalid,
 )
-from scoring.features import Features, features_from_row
-from scoring.fitting import fit_scorecard, keep_persons, keeping_rate, pd_ppm_of_totals, read_records, score_cells
+from scoring.features import features_from_row
+from scoring.fitting import (
+    FittedPoints,
+    fit_points,
+    fit_scorecard,
+    keep_persons,
+    keeping_rate,
+    make_scorecard,
+    pd_ppm_of_totals,
+    read_records,
+    total_points,
+)
 from scoring.population import synthetic_population, training_rows
 from scoring.schema import Schema, parse_schema
 from scoring.scorecard import MAX_POINTS, MIN_POINTS, Scorecard
@@ -350,9 +360,13 @@ def test_next_to_no_data_trains_to_something_that_scores(schema: Schema, rows: R
 
 def test_servings_points_equal_torchs_for_ten_thousand_applicants(schema: Schema) -> None:
     people = training_rows(schema, synthetic_population(10_000, 11))
-    scorecard = fit(schema, people[:2_000], SystemSampler(), epsilon_micro=20_000_000)
-    features = [features_from_row(schema, row) for row in people]
-    _hold_serving_to_torch(scorecard, features)
+    releases = Releases(
+        sampler=SystemSampler(), charged_rho_e12=budget_rho_e12(20_000_000, 1_000_000), rows_per_person=1
+    )
+    fitted = fit_points(
+        schema.inputs, read_records(schema, people[:2_000]), releases, row_cap=10**6, random_bytes=bytes
+    )
+    _hold_serving_to_torch(schema, fitted, people)
 
 
 def test_on_public_data_it_comes_near_the_best_and_serves_what_it_trained(taiwan: Schema, taiwan_rows: Rows) -> None:
@@ -363,14 +377,15 @@ def test_on_public_data_it_comes_near_the_best_and_serves_what_it_trained(taiwan
         sampler=SystemSampler(), charged_rho_e12=budget_rho_e12(1_000_000, 10_000_000), rows_per_person=1
     )
     records = read_records(taiwan, [taiwan_rows[index] for index in learn])
-    scorecard = fit_scorecard(taiwan, records, releases, row_cap=30_000, random_bytes=bytes)
-    features = [features_from_row(taiwan, taiwan_rows[index]) for index in test]
-    totals = _hold_serving_to_torch(scorecard, features)
+    fitted = fit_points(taiwan.inputs, records, releases, row_cap=30_000, random_bytes=bytes)
+    totals = _hold_serving_to_torch(taiwan, fitted, [taiwan_rows[index] for index in test])
     assert roc_auc_score(labels[test], -totals) >= 0.765
 
 
-def _hold_serving_to_torch(scorecard: Scorecard, features: list[Features]) -> np.ndarray:
-    totals = score_cells(scorecard, torch.tensor([one.cells for one in features]))
+def _hold_serving_to_torch(schema: Schema, fitted: FittedPoints, rows: Rows) -> np.ndarray:
+    totals = total_points(fitted, read_records(schema, rows).cells)
+    scorecard = make_scorecard(schema, fitted)
+    features = [features_from_row(schema, row) for row in rows]
     served = [scorecard.unclamped_points(one) for one in features]
     assert totals.tolist() == served
     assert len(set(served)) > 50
