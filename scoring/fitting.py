@@ -13,6 +13,7 @@ import hmac
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -308,13 +309,13 @@ def pd_ppm_of_totals(totals: torch.Tensor) -> torch.Tensor:
 
     Beyond 60 doublings of the odds `pd_ppm_of_points` no longer changes.
     """
-    low = BASE_POINTS - _FARTHEST
-    table = torch.tensor(
-        [pd_ppm_of_points(points) for points in range(low, BASE_POINTS + _FARTHEST + 1)],
-        dtype=torch.int64,
-        device=totals.device,
-    )
-    return table[(totals - low).clamp(0, 2 * _FARTHEST)]
+    return _pd_ppm_table(totals.device)[(totals - (BASE_POINTS - _FARTHEST)).clamp(0, 2 * _FARTHEST)]
+
+
+@cache
+def _pd_ppm_table(device: torch.device) -> torch.Tensor:
+    points = range(BASE_POINTS - _FARTHEST, BASE_POINTS + _FARTHEST + 1)
+    return torch.tensor([pd_ppm_of_points(one) for one in points], dtype=torch.int64, device=device)
 
 
 def _score_cells(
