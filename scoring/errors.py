@@ -186,11 +186,26 @@ class PopulationChanged(LedgerError):
     message = "The population stands in the privacy ledger with another holder, person column or budget."
 
 
+class SplitChanged(LedgerError):
+    code = "split_changed"
+    message = "The population stands in the privacy ledger with another holdout share, or was split under another key."
+
+
+class PopulationNotSplit(LedgerError):
+    code = "population_not_split"
+    message = "Nobody of this population is held out: the privacy ledger has no split of it."
+
+
+class HoldoutNeedsPerson(LedgerError):
+    code = "holdout_needs_person"
+    message = "The schema names no person column, so that nobody can be held out."
+
+
 class BudgetExceeded(LedgerError):
     code = "budget_exceeded"
     message = "The population's privacy budget does not cover this charge."
 
 
-class ReuseKeyInvalid(LedgerError):
-    code = "reuse_key_invalid"
-    message = "The reuse key's file is unreadable, not 32 bytes, or readable by others."
+class KeyFileInvalid(LedgerError):
+    code = "key_file_invalid"
+    message = "The file of a secret key is unreadable, not 32 bytes, or readable by others."

@@ -13,11 +13,13 @@ from scoring.dp.ledger import Entry, Ledger
 from scoring.dp.mechanisms import Releases
 from scoring.dp.reuse import inputs_mac
 from scoring.dp.sampler import Sampler, SystemSampler
+from scoring.dp.split import Side, Split
 from scoring.errors import (
     ArtifactExists,
     ArtifactInvalid,
     ArtifactUnwritten,
     BudgetExceeded,
+    HoldoutNeedsPerson,
     InputUnsourced,
     PopulationChanged,
     PrivacyParametersInvalid,
@@ -67,6 +69,7 @@ def train_scorecard(
     data_kind: DataKind,
     ledger: Ledger,
     reuse_key: bytes,
+    split: Split | None = None,
     out: Path,
     now_ms: int,
     sampler: Sampler | None = None,
@@ -76,12 +79,14 @@ def train_scorecard(
 ) -> Trained:
     """Train on a population whose budget stands in the ledger, and write the artifact to `out`.
 
+    With a split, on those of it who are not held out, and they alone are charged.
+
     1. a charge that the budget does not cover is refused before a row is read, unless an artifact of these very
     parameters may be there, 2. the same rows, schema and parameters give that artifact, uncharged, 3. the charge
     is durable before any noise is drawn, and stands whatever happens after, 4. the artifact is written and recorded.
     Raises BudgetExceeded, PopulationUnknown, PopulationChanged where the ledger counts its persons by another column,
-    RowInvalid, ColumnMissing, ValueInvalid, InputUnsourced, ArtifactExists, ArtifactUnwritten, NoiseNotFromSystem
-    where a sampler for tests was injected.
+    SplitChanged where it knows another split, HoldoutNeedsPerson, RowInvalid, ColumnMissing, ValueInvalid,
+    InputUnsourced, ArtifactExists, ArtifactUnwritten, NoiseNotFromSystem where a sampler for tests was injected.
     """
     if not schema.inputs:
         raise InputUnsourced
@@ -96,12 +101,21 @@ def train_scorecard(
     account = ledger.load_account(population)
     if account.person != schema.person:
         raise PopulationChanged
-    if not account.covers(rho_e12):
+    side: Side = "all"
+    if split is not None:
+        if schema.person is None:
+            raise HoldoutNeedsPerson
+        side = "train"
+        ledger.open_split(population, key_check=split.key_check, holdout_ppm=split.holdout_ppm, now_ms=now_ms)
+        public |= {"holdout_ppm": split.holdout_ppm, "split_key_check": split.key_check}
+    if rho_e12 > account.left_rho_e12(side):
         left = _find_left_by_crash(ledger, out, population=population, parameters=public)
         if left is None and not ledger.has_artifact(population, public):
             raise BudgetExceeded
 
     rows = load_rows()
+    if split is not None:
+        rows = split.select(schema, rows, side)  # what is held out changes nothing below, nor is it paid for
     columns = [schema.label, *([schema.person] if schema.person else []), *(one.name for one in schema.features)]
     mac = inputs_mac(reuse_key, parameters={**public, "population": population}, columns=columns, rows=rows)
     reused = _load_recorded(ledger, mac, out)
@@ -121,7 +135,7 @@ def train_scorecard(
     records = read_records(schema, rows, device=device, progress=progress)
 
     charge = ledger.append_charge(
-        population, rho_e12=rho_e12, purpose="train", parameters=public, inputs_mac=mac, now_ms=now_ms
+        population, rho_e12=rho_e12, purpose="train", parameters=public, inputs_mac=mac, now_ms=now_ms, side=side
     )
     releases = Releases(sampler=sampler, charged_rho_e12=rho_e12, rows_per_person=schema.rows_per_person)
     scorecard = fit_scorecard(
@@ -141,7 +155,7 @@ def train_scorecard(
             mechanisms=releases.list_mechanisms(),
             ledger=(LedgerReference(id=str(charge.seq), sha256=charge.sha256),),
         ),
-        limits=(f"At most {parameters.row_cap} rows were used.", "Discrimination and calibration were not released."),
+        limits=_limits(parameters, split),
     )
     artifact = write_artifact(out, scorecard=scorecard, card=card)
     # A crash here leaves a model that the ledger does not know: `_find_left_by_crash` finds its charge by its card.
@@ -149,6 +163,13 @@ def train_scorecard(
         charge, inputs_mac=mac, digest=artifact.digest.hex(), directory=str(out.resolve()), now_ms=now_ms
     )
     return Trained(artifact=artifact, directory=out, reused=False)
+
+
+def _limits(parameters: TrainingParameters, split: Split | None) -> tuple[str, ...]:
+    used = f"At most {parameters.row_cap} rows were used."
+    if split is None:
+        return (used, "Nobody was held out: discrimination and calibration cannot be measured on this population.")
+    return (used, f"Of each million persons, {split.holdout_ppm} were held out for a validation, which stands apart.")
 
 
 def _load_recorded(ledger: Ledger, mac: str, out: Path) -> Artifact | None:

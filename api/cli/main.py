@@ -270,13 +270,17 @@ def train(
     out: Annotated[Path, typer.Option(help="The folder that the model artifact is written to.")],
     schema: Annotated[Path | None, typer.Option(help="The schema file; the synthetic data has its own.")] = None,
     holder: Annotated[str | None, typer.Option(help="Who holds the data.  [default: the population's name]")] = None,
+    holdout: Annotated[
+        str | None, typer.Option(help="The share of persons that is kept for validation, fixed at first use: 0.2.")
+    ] = None,
     data_kind: Annotated[str, typer.Option(help="private or public_benchmark.")] = "private",
     as_json: AsJson = False,
 ) -> None:
     """Train a scorecard under differential privacy.
 
     The privacy ledger is charged before any noise is drawn; the same data, schema and parameters again give the same
-    model and cost nothing.
+    model and cost nothing. With --holdout, a keyed hash of the person keeps some for `credence validate`; what either
+    side is used for costs the other nothing.
     """
     from api.cli.train import run_training
 
@@ -288,6 +292,7 @@ def train(
         delta=delta,
         budget=budget,
         row_cap=row_cap,
+        holdout=holdout,
         out=out,
         holder=holder,
         data_kind=data_kind,

@@ -16,9 +16,17 @@ from api.keystore import sync_folder
 from api.settings import Settings, load_settings
 from scoring.card import DataKind
 from scoring.dp.accounting import epsilon_micro_of_rho
+from scoring.dp.key_file import load_key
 from scoring.dp.ledger import Account, Ledger
-from scoring.dp.reuse import load_reuse_key
-from scoring.errors import ArtifactExists, BudgetExceeded, PopulationChanged, ScoringError, ValueInvalid
+from scoring.dp.split import MAX_HOLDOUT_PPM, Side, Split
+from scoring.errors import (
+    ArtifactExists,
+    BudgetExceeded,
+    PopulationChanged,
+    ScoringError,
+    SplitChanged,
+    ValueInvalid,
+)
 from scoring.population import synthetic_population, training_rows
 from scoring.rows import Row, read_rows
 from scoring.schema import Schema, parse_schema
@@ -46,6 +54,7 @@ class TrainingRun:
     delta_e12: int
     budget_micro: int
     row_cap: int
+    holdout_ppm: int | None = None
     out: Path
 
 
@@ -58,6 +67,7 @@ def run_training(
     delta: str,
     budget: str,
     row_cap: int,
+    holdout: str | None,
     out: Path,
     holder: str | None,
     data_kind: str,
@@ -97,6 +107,7 @@ def run_training(
         delta_e12=_parse_exact(delta, 12, "--delta"),
         budget_micro=_parse_exact(budget, 6, "--budget"),
         row_cap=row_cap,
+        holdout_ppm=None if holdout is None else _parse_share(holdout, "--holdout"),
         out=out,
     )
     trained, account = train(run, load_settings())
@@ -133,13 +144,14 @@ def train(run: TrainingRun, settings: Settings) -> tuple[Trained, Account]:
                 population=run.population,
                 data_kind=run.data_kind,
                 ledger=ledger,
-                reuse_key=load_reuse_key(keys_folder / "reuse.key", secrets.token_bytes),
+                reuse_key=load_key(keys_folder / "reuse.key", secrets.token_bytes),
+                split=None if run.holdout_ppm is None else load_split(settings, run.population, run.holdout_ppm),
                 out=run.out,
                 now_ms=now_ms(),
                 progress=progress.show,
             )
     except BudgetExceeded as refused:
-        left = format_epsilon(remaining_epsilon_micro(ledger.load_account(run.population)))
+        left = format_epsilon(remaining_epsilon_micro(ledger.load_account(run.population), side_of(run)))
         raise CommandFailed(f"{refused} What is left pays for one training of epsilon {left}.") from None
     except PopulationChanged:
         account = ledger.load_account(run.population)
@@ -147,6 +159,12 @@ def train(run: TrainingRun, settings: Settings) -> tuple[Trained, Account]:
             f"The population stands in the privacy ledger with holder {account.holder}, person column "
             f"{account.person or 'none'}, budget {format_epsilon(account.epsilon_micro)} and delta "
             f"{account.delta_e12 / 1e12:g}; these are fixed."
+        ) from None
+    except SplitChanged:
+        held_out = f"{ledger.load_holdout_ppm(run.population) / 1_000_000:g}"
+        raise CommandFailed(
+            f"The population stands in the privacy ledger with a holdout of {held_out} under a key of its own: give "
+            f"that share, and the split.key that it was split with."
         ) from None
     except ArtifactExists:
         raise ModelInTheWay(run.out) from None
@@ -172,9 +190,20 @@ def synthetic_rows(schema: Schema) -> Sequence[Row]:
     return training_rows(schema, synthetic_population(SYNTHETIC_PEOPLE, SYNTHETIC_SEED))
 
 
-def remaining_epsilon_micro(account: Account) -> int:
-    """The epsilon of one more training that spends all that is left; epsilons do not add up, their rhos do."""
-    left_rho_e12 = account.budget_rho_e12 - account.spent_rho_e12
+def load_split(settings: Settings, population: str, holdout_ppm: int) -> Split:
+    """Who of a population is held out, by the key in `var/keys`."""
+    key = load_key(settings.var / "keys" / "split.key", secrets.token_bytes)
+    return Split.of_population(key, population, holdout_ppm=holdout_ppm)
+
+
+def side_of(run: TrainingRun) -> Side:
+    """Whom a training is charged to."""
+    return "all" if run.holdout_ppm is None else "train"
+
+
+def remaining_epsilon_micro(account: Account, side: Side) -> int:
+    """The epsilon of one more charge for a side that spends all it may; epsilons do not add up, their rhos do."""
+    left_rho_e12 = account.left_rho_e12(side)
     return epsilon_micro_of_rho(left_rho_e12, account.delta_e12) if left_rho_e12 > 0 else 0
 
 
@@ -196,8 +225,16 @@ def _parse_exact(text: str, places: int, option: str) -> int:
     raise CommandFailed(f"{option} is a positive decimal number of at most {places} places.", exit_code=USAGE)
 
 
+def _parse_share(text: str, option: str) -> int:
+    """A share as millionths."""
+    share_ppm = _parse_exact(text, 6, option)
+    if share_ppm > MAX_HOLDOUT_PPM:
+        raise CommandFailed(f"{option} is at most {MAX_HOLDOUT_PPM / 1_000_000:g}.", exit_code=USAGE)
+    return share_ppm
+
+
 def _report(run: TrainingRun, trained: Trained, account: Account, *, as_json: bool) -> None:
-    digest, left_micro = trained.artifact.digest.hex(), remaining_epsilon_micro(account)
+    digest, left_micro = trained.artifact.digest.hex(), remaining_epsilon_micro(account, side_of(run))
     if as_json:
         print_json(
             {
@@ -206,6 +243,7 @@ def _report(run: TrainingRun, trained: Trained, account: Account, *, as_json: bo
                 "reused": trained.reused,
                 "data_kind": trained.artifact.card.data_kind,
                 "population": run.population,
+                "holdout_ppm": run.holdout_ppm,
                 "epsilon_micro": run.epsilon_micro,
                 "delta_e12": run.delta_e12,
                 "charged_epsilon_micro": 0 if trained.reused else run.epsilon_micro,
@@ -222,6 +260,7 @@ def _report(run: TrainingRun, trained: Trained, account: Account, *, as_json: bo
             ("model", digest),
             ("in", trained.directory),
             ("data", f"{trained.artifact.card.data_kind}, population {run.population}"),
+            ("held out", None if run.holdout_ppm is None else f"{run.holdout_ppm / 10_000:g}% of the persons"),
             ("epsilon", f"{format_epsilon(run.epsilon_micro)} at delta {run.delta_e12 / 1e12:g}, a person's"),
             ("charged now", format_epsilon(0 if trained.reused else run.epsilon_micro)),
             ("spent in all", f"{spent} of {format_epsilon(account.epsilon_micro)}"),

@@ -4,6 +4,10 @@ A file of JSON lines, each with its number, its own SHA-256 and that of the line
 exclusive lock and synced to the disk before anyone may draw noise. A charge is never given back: a training that
 failed has spent what it was charged. Lines cut off the end leave no trace in the file itself; every artifact's
 card names its charge's hash, so that a ledger cut before it no longer holds it.
+
+A population may be split, once, into persons who train and persons who are held out (scoring/dp/split.py). A charge is
+for one of the sides or for all; nobody is on both sides, so the most that anyone has spent is what was charged for all
+and the larger of the two sides' sums.
 """
 
 import fcntl
@@ -17,17 +21,29 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from scoring.dp.accounting import budget_rho_e12, epsilon_micro_of_rho
-from scoring.errors import BudgetExceeded, LedgerDamaged, LedgerUnavailable, PopulationChanged, PopulationUnknown
+from scoring.dp.split import Side
+from scoring.errors import (
+    BudgetExceeded,
+    LedgerDamaged,
+    LedgerUnavailable,
+    PopulationChanged,
+    PopulationNotSplit,
+    PopulationUnknown,
+    SplitChanged,
+)
 
 GENESIS = "0" * 64
 
-EntryType = Literal["population", "charge", "artifact", "repair"]
-_BODY: Mapping[str, frozenset[str]] = {
-    "population": frozenset({"population", "holder", "person", "epsilon_micro", "delta_e12"}),
-    "charge": frozenset({"population", "rho_e12", "purpose", "parameters", "inputs_mac"}),
-    "artifact": frozenset({"population", "charge", "inputs_mac", "digest", "directory"}),
-    "repair": frozenset({"dropped_bytes"}),
+EntryType = Literal["population", "split", "charge", "artifact", "repair"]
+_CHARGE = frozenset({"population", "rho_e12", "purpose", "parameters", "inputs_mac"})
+_BODIES: Mapping[str, tuple[frozenset[str], ...]] = {
+    "population": (frozenset({"population", "holder", "person", "epsilon_micro", "delta_e12"}),),
+    "split": (frozenset({"population", "key_check", "holdout_ppm"}),),
+    "charge": (_CHARGE, _CHARGE | {"side"}),  # without a side: for all
+    "artifact": (frozenset({"population", "charge", "inputs_mac", "digest", "directory"}),),
+    "repair": (frozenset({"dropped_bytes"}),),
 }
+_SIDES: tuple[Side, ...] = ("train", "holdout")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +61,8 @@ class Entry:
 class Account:
     """A population's budget and what is spent of it, in trillionths of rho; epsilons are at its delta.
 
-    `person` is the column by which rows belong to one person, None where each row is a person.
+    `person` is the column by which rows belong to one person, None where each row is a person. `spent_of_all_rho_e12`
+    was spent of everybody, the others of those on one side only.
     """
 
     population: str
@@ -54,19 +71,32 @@ class Account:
     epsilon_micro: int
     delta_e12: int
     budget_rho_e12: int
-    spent_rho_e12: int
+    spent_of_all_rho_e12: int
+    spent_of_train_rho_e12: int = 0
+    spent_of_holdout_rho_e12: int = 0
+
+    @property
+    def spent_rho_e12(self) -> int:
+        """What the persons of the side that has spent more have spent."""
+        return self.spent_of_all_rho_e12 + max(self.spent_of_train_rho_e12, self.spent_of_holdout_rho_e12)
 
     @property
     def spent_epsilon_micro(self) -> int:
         return epsilon_micro_of_rho(self.spent_rho_e12, self.delta_e12)
 
-    def covers(self, rho_e12: int) -> bool:
-        return self.spent_rho_e12 + rho_e12 <= self.budget_rho_e12
+    def left_rho_e12(self, side: Side) -> int:
+        """The most that one more charge for a side may be."""
+        of_side = {
+            "all": max(self.spent_of_train_rho_e12, self.spent_of_holdout_rho_e12),
+            "train": self.spent_of_train_rho_e12,
+            "holdout": self.spent_of_holdout_rho_e12,
+        }
+        return self.budget_rho_e12 - self.spent_of_all_rho_e12 - of_side[side]
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecordedArtifact:
-    """Where the artifact of some inputs was put, and its digest in hex."""
+    """Where the artifact of some inputs was put, a model's folder or a report's file, and its digest in hex."""
 
     directory: str
     digest: str
@@ -106,10 +136,35 @@ class Ledger:
                 raise PopulationChanged
             return _account(entries, name)
 
+    def open_split(self, population: str, *, key_check: str, holdout_ppm: int, now_ms: int) -> None:
+        """Fix who of a population is held out, once; raises SplitChanged where share or key differ.
+
+        Under another key or share a person would have been on both sides, and the two no longer compose in parallel.
+        What was charged before was charged for all, and stays so.
+        """
+        with self._locked() as file:
+            entries = _read(file)
+            if _find_population(entries, population) is None:
+                raise PopulationUnknown
+            terms = {"population": population, "key_check": key_check, "holdout_ppm": holdout_ppm}
+            opened = _find_split(entries, population)
+            if opened is None:
+                _append(file, entries, "split", terms, now_ms)
+            elif dict(opened.body) != terms:
+                raise SplitChanged
+
     def load_account(self, population: str) -> Account:
         """Raises PopulationUnknown."""
         with self._locked() as file:
             return _account(_read(file), population)
+
+    def load_holdout_ppm(self, population: str) -> int:
+        """The share of a population that is held out, in millionths; raises PopulationNotSplit."""
+        with self._locked() as file:
+            opened = _find_split(_read(file), population)
+        if opened is None:
+            raise PopulationNotSplit
+        return _whole(opened.body["holdout_ppm"])
 
     def load_entries(self) -> tuple[Entry, ...]:
         with self._locked() as file:
@@ -124,21 +179,29 @@ class Ledger:
         parameters: Mapping[str, object],
         inputs_mac: str,
         now_ms: int,
+        side: Side = "all",
     ) -> Entry:
-        """Spend rho, durably, before the noise it pays for; raises BudgetExceeded and PopulationUnknown."""
+        """Spend rho of those on a side, durably, before the noise it pays for.
+
+        Raises BudgetExceeded, PopulationUnknown, and PopulationNotSplit where there are no sides.
+        """
         if rho_e12 < 1:
             raise BudgetExceeded
         with self._locked() as file:
             entries = _read(file)
-            if not _account(entries, population).covers(rho_e12):
+            if rho_e12 > _account(entries, population).left_rho_e12(side):
                 raise BudgetExceeded
-            body = {
+            if side != "all" and _find_split(entries, population) is None:
+                raise PopulationNotSplit
+            body: dict[str, object] = {
                 "population": population,
                 "rho_e12": rho_e12,
                 "purpose": purpose,
                 "parameters": dict(parameters),
                 "inputs_mac": inputs_mac,
             }
+            if side != "all":
+                body["side"] = side
             return _append(file, entries, "charge", body, now_ms)
 
     def append_artifact(self, charge: Entry, *, inputs_mac: str, digest: str, directory: str, now_ms: int) -> Entry:
@@ -208,9 +271,12 @@ def _parse_line(line: bytes, *, seq: int, previous: str) -> Entry:
     sha256 = value.pop("sha256")
     if sha256 != _hash(value):
         raise LedgerDamaged
-    if (value["seq"], value["previous"]) != (seq, previous) or _BODY.get(str(value["type"])) != value["body"].keys():
+    if (value["seq"], value["previous"]) != (seq, previous):
         raise LedgerDamaged
-    numbers = [value["at"], *(value["body"].get(name, 0) for name in ("rho_e12", "epsilon_micro", "delta_e12"))]
+    body = value["body"]
+    if body.keys() not in _BODIES.get(str(value["type"]), ()) or body.get("side", "train") not in _SIDES:
+        raise LedgerDamaged
+    numbers = [value["at"], *(body.get(name, 0) for name in ("rho_e12", "epsilon_micro", "delta_e12", "holdout_ppm"))]
     if any(type(number) is not int or number < 0 for number in numbers):
         raise LedgerDamaged
     return Entry(
@@ -247,12 +313,20 @@ def _find_population(entries: list[Entry], name: str) -> Entry | None:
     return next((one for one in entries if one.type == "population" and one.body["population"] == name), None)
 
 
+def _find_split(entries: list[Entry], population: str) -> Entry | None:
+    return next((one for one in entries if one.type == "split" and one.body["population"] == population), None)
+
+
 def _account(entries: list[Entry], name: str) -> Account:
     opened = _find_population(entries, name)
     if opened is None:
         raise PopulationUnknown
     epsilon_micro, delta_e12 = _whole(opened.body["epsilon_micro"]), _whole(opened.body["delta_e12"])
-    charges = [one for one in entries if one.type == "charge" and one.body["population"] == name]
+    spent: dict[object, int] = {}
+    for one in entries:
+        if one.type == "charge" and one.body["population"] == name:
+            side = one.body.get("side", "all")
+            spent[side] = spent.get(side, 0) + _whole(one.body["rho_e12"])
     return Account(
         population=name,
         holder=str(opened.body["holder"]),
@@ -260,7 +334,9 @@ def _account(entries: list[Entry], name: str) -> Account:
         epsilon_micro=epsilon_micro,
         delta_e12=delta_e12,
         budget_rho_e12=budget_rho_e12(epsilon_micro, delta_e12),
-        spent_rho_e12=sum(_whole(charge.body["rho_e12"]) for charge in charges),
+        spent_of_all_rho_e12=spent.get("all", 0),
+        spent_of_train_rho_e12=spent.get("train", 0),
+        spent_of_holdout_rho_e12=spent.get("holdout", 0),
     )
 
 

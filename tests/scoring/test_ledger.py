@@ -4,20 +4,27 @@ import hashlib
 import json
 import multiprocessing
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from scoring.dp.accounting import budget_rho_e12
+from scoring.dp.key_file import load_key
 from scoring.dp.ledger import Entry, Ledger
-from scoring.dp.reuse import inputs_mac, load_reuse_key
+from scoring.dp.reuse import inputs_mac
+from scoring.dp.split import Side
 from scoring.errors import (
     BudgetExceeded,
+    KeyFileInvalid,
     LedgerDamaged,
     LedgerUnavailable,
     PopulationChanged,
+    PopulationNotSplit,
     PopulationUnknown,
-    ReuseKeyInvalid,
+    SplitChanged,
 )
 
 DELTA_E12 = 1_000_000
@@ -30,10 +37,14 @@ def ledger(tmp_path: Path) -> Ledger:
     return ledger
 
 
-def charge(ledger: Ledger, rho_e12: int, population: str = "north") -> Entry:
+def charge(ledger: Ledger, rho_e12: int, population: str = "north", side: Side = "all") -> Entry:
     return ledger.append_charge(
-        population, rho_e12=rho_e12, purpose="train", parameters={"row_cap": 9}, inputs_mac="ab", now_ms=2
+        population, rho_e12=rho_e12, purpose="train", parameters={"row_cap": 9}, inputs_mac="ab", now_ms=2, side=side
     )
+
+
+def split(ledger: Ledger, population: str = "north", *, key_check: str = "cd" * 32, holdout_ppm: int = 200_000) -> None:
+    ledger.open_split(population, key_check=key_check, holdout_ppm=holdout_ppm, now_ms=2)
 
 
 def test_charges_add_up_to_the_budget_exactly_and_no_further(ledger: Ledger) -> None:
@@ -60,6 +71,104 @@ def test_a_retry_is_charged_again_and_a_population_pays_for_itself_alone(ledger:
     assert ledger.load_account("south").spent_rho_e12 == 0
     with pytest.raises(PopulationUnknown):
         charge(ledger, 1_000, population="nowhere")
+
+
+# Two sides of a population
+
+
+def test_what_is_charged_to_the_two_sides_does_not_add_up(ledger: Ledger) -> None:
+    """Nobody is on both sides, so nobody has spent more than all and the larger side."""
+    split(ledger)
+    charge(ledger, 100)
+    charge(ledger, 50, side="train")
+    charge(ledger, 30, side="holdout")
+    charge(ledger, 5, side="train")
+    account = ledger.load_account("north")
+    whole = account.budget_rho_e12
+    assert account.spent_rho_e12 == 100 + 55
+    assert [account.left_rho_e12(side) for side in ("all", "train", "holdout")] == [
+        whole - 155,
+        whole - 155,
+        whole - 130,
+    ]
+    charge(ledger, 40, side="holdout")
+    assert ledger.load_account("north").spent_rho_e12 == 100 + 70
+
+
+@settings(max_examples=25)
+@given(
+    st.lists(st.tuples(st.sampled_from(("all", "train", "holdout")), st.integers(1, 40)), max_size=20),
+    st.integers(0, 10),
+)
+def test_no_order_of_charges_lets_anyone_spend_more_than_the_budget(
+    charges: list[tuple[Side, int]], split_after: int
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        ledger = Ledger(Path(folder) / "ledger.jsonl")
+        ledger.open_population("north", holder="bank", person="id", epsilon_micro=20, delta_e12=DELTA_E12, now_ms=1)
+        whole = ledger.load_account("north").budget_rho_e12
+        assert 40 < whole < 400
+        spent: dict[str, int] = {"train": 0, "holdout": 0}  # by a person of each side
+        for number, (side, rho_e12) in enumerate(charges):
+            if number == split_after:
+                split(ledger)
+            payers = ("train", "holdout") if side == "all" else (side,)
+            try:
+                charge(ledger, rho_e12, side=side)
+            except BudgetExceeded:
+                assert any(spent[payer] + rho_e12 > whole for payer in payers)
+            except PopulationNotSplit:
+                assert number < split_after
+                assert side != "all"
+            else:
+                for payer in payers:
+                    spent[payer] += rho_e12
+        assert max(spent.values()) == ledger.load_account("north").spent_rho_e12 <= whole
+
+
+def test_a_split_is_fixed_once_and_a_side_is_charged_only_where_there_is_one(ledger: Ledger) -> None:
+    with pytest.raises(PopulationNotSplit):
+        charge(ledger, 1, side="train")
+    with pytest.raises(PopulationNotSplit):
+        ledger.load_holdout_ppm("north")
+    with pytest.raises(PopulationUnknown):
+        split(ledger, "nowhere")
+    split(ledger)
+    before = ledger.path.read_bytes()
+    split(ledger)
+    with pytest.raises(SplitChanged):
+        split(ledger, key_check="ce" * 32)
+    with pytest.raises(SplitChanged):
+        split(ledger, holdout_ppm=200_001)
+    assert ledger.path.read_bytes() == before
+    assert ledger.load_holdout_ppm("north") == 200_000
+    ledger.open_population("south", holder="bank", person="id", epsilon_micro=1_000_000, delta_e12=DELTA_E12, now_ms=1)
+    with pytest.raises(PopulationNotSplit):  # another's split is none of its own
+        charge(ledger, 1, population="south", side="holdout")
+
+
+def test_charges_from_before_the_split_were_everybodys(ledger: Ledger) -> None:
+    charge(ledger, 10)
+    split(ledger)
+    charge(ledger, 7, side="holdout")
+    account = ledger.load_account("north")
+    assert (account.spent_of_all_rho_e12, account.spent_of_holdout_rho_e12, account.spent_rho_e12) == (10, 7, 17)
+
+
+@pytest.mark.parametrize("side", ["all", "", "both", 1, None, []])
+def test_a_charge_for_no_side_that_there_is_is_damage(ledger: Ledger, side: object) -> None:
+    split(ledger)
+    charge(ledger, 7, side="holdout")
+    *lines, last = ledger.path.read_bytes().splitlines(keepends=True)
+    line = json.loads(last)
+    del line["sha256"]
+    line["body"]["side"] = side
+    encoded = json.dumps(line, sort_keys=True, separators=(",", ":")).encode()
+    line["sha256"] = hashlib.sha256(b"credence/ledger/v1\0" + encoded).hexdigest()
+    rewritten = json.dumps(line, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+    ledger.path.write_bytes(b"".join(lines) + rewritten)
+    with pytest.raises(LedgerDamaged):
+        ledger.load_entries()
 
 
 @pytest.mark.parametrize(
@@ -185,19 +294,19 @@ def test_a_line_that_is_not_of_its_type_is_damage(ledger: Ledger, type_: str) ->
 
 def test_the_reuse_key_is_made_once_and_kept_from_others(tmp_path: Path) -> None:
     path = tmp_path / "reuse.key"
-    key = load_reuse_key(path, os.urandom)
-    assert load_reuse_key(path, os.urandom) == key
+    key = load_key(path, os.urandom)
+    assert load_key(path, os.urandom) == key
     assert path.stat().st_mode & 0o777 == 0o600
     assert [file.name for file in tmp_path.iterdir()] == ["reuse.key"]
     path.chmod(0o640)
-    with pytest.raises(ReuseKeyInvalid):
-        load_reuse_key(path, os.urandom)
+    with pytest.raises(KeyFileInvalid):
+        load_key(path, os.urandom)
     path.chmod(0o600)
     path.write_bytes(b"short")
-    with pytest.raises(ReuseKeyInvalid):
-        load_reuse_key(path, os.urandom)
-    with pytest.raises(ReuseKeyInvalid):
-        load_reuse_key(tmp_path / "missing" / "reuse.key", os.urandom)
+    with pytest.raises(KeyFileInvalid):
+        load_key(path, os.urandom)
+    with pytest.raises(KeyFileInvalid):
+        load_key(tmp_path / "missing" / "reuse.key", os.urandom)
 
 
 def test_the_mac_tells_any_two_inputs_apart() -> None:

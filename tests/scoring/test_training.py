@@ -18,16 +18,19 @@ from scoring.dp.accounting import budget_rho_e12, epsilon_micro_of_rho, gaussian
 from scoring.dp.ledger import Ledger
 from scoring.dp.mechanisms import NoisedSum, Releases
 from scoring.dp.sampler import SeededSampler, SystemSampler
+from scoring.dp.split import Split
 from scoring.errors import (
     ArtifactExists,
     ArtifactUnwritten,
     BudgetExceeded,
     ColumnMissing,
+    HoldoutNeedsPerson,
     NoiseNotFromSystem,
     PopulationChanged,
     PopulationUnknown,
     PrivacyParametersInvalid,
     RowInvalid,
+    SplitChanged,
 )
 from scoring.features import features_from_row
 from scoring.fitting import (
@@ -214,6 +217,47 @@ def test_noise_that_is_not_the_systems_makes_no_artifact(train: Callable[..., Tr
     with pytest.raises(NoiseNotFromSystem):
         train(sampler=SeededSampler(1))
     assert not (tmp_path / "model").exists()
+
+
+SPLIT = Split.of_population(KEY, "synthetic", holdout_ppm=200_000)
+
+
+def test_with_a_split_nobody_who_is_held_out_is_seen_or_charged(
+    train: Callable[..., Trained], ledger: Ledger, rows: Rows, tmp_path: Path
+) -> None:
+    used = [row for row in rows if not SPLIT.is_held_out(row["person"])]
+    other_holdout = [row if row in used else {**row, "default": "1"} for row in rows]
+    first = train(split=SPLIT)
+    account = ledger.load_account("synthetic")
+    assert (account.spent_of_all_rho_e12, account.spent_of_holdout_rho_e12) == (0, 0)
+    assert account.spent_of_train_rho_e12 == budget_rho_e12(PARAMETERS.epsilon_micro, PARAMETERS.delta_e12)
+    again = train(split=SPLIT, load_rows=lambda: other_holdout, out=tmp_path / "again")
+    assert (again.reused, again.artifact.digest) == (True, first.artifact.digest)
+    assert "200000 were held out" in " ".join(first.artifact.card.limits)
+    with pytest.raises(BudgetExceeded):  # everybody: what is left to those who trained does not do
+        train(out=tmp_path / "all")
+
+
+def test_another_split_than_the_populations_is_refused(
+    train: Callable[..., Trained], ledger: Ledger, schema: Schema
+) -> None:
+    train(split=SPLIT)
+    for other in (
+        Split.of_population(b"K" * 32, "synthetic", holdout_ppm=200_000),
+        Split.of_population(KEY, "synthetic", holdout_ppm=300_000),
+    ):
+        with pytest.raises(SplitChanged):
+            train(split=other)
+    assert [entry.type for entry in ledger.load_entries()] == ["population", "split", "charge", "artifact"]
+
+
+def test_without_a_person_column_nobody_can_be_held_out(
+    train: Callable[..., Trained], ledger: Ledger, schema: Schema
+) -> None:
+    each_row = b"\n".join(line for line in schema.toml.split(b"\n") if not line.startswith(b"person"))
+    ledger.open_population("rows", holder="nobody", person=None, epsilon_micro=4_000_000, delta_e12=1_000_000, now_ms=1)
+    with pytest.raises(HoldoutNeedsPerson):
+        train(schema=parse_schema(each_row), population="rows", split=SPLIT)
 
 
 def test_what_is_refused_before_the_charge_costs_nothing(

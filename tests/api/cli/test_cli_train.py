@@ -135,6 +135,34 @@ def test_what_makes_no_sense_is_refused_in_a_line_and_costs_nothing(
     assert not ledger.exists() or "charge" not in entries(tmp_path)
 
 
+def with_persons(tmp_path: Path) -> None:
+    header, *lines = (tmp_path / "data.csv").read_text().splitlines()
+    persons = [f"person-{number},{line}" for number, line in enumerate(lines)]
+    (tmp_path / "data.csv").write_text("\n".join([f"id,{header}", *persons]) + "\n")
+    (tmp_path / "schema.toml").write_text(SCHEMA.replace('label = "default"', 'label = "default"\nperson = "id"'))
+
+
+def test_a_holdout_is_fixed_with_its_first_training(credence: Credence, arguments: list[str], tmp_path: Path) -> None:
+    with_persons(tmp_path)
+    ran = credence("train", *arguments, "--holdout", "0.2", "--out", "a", "--json")
+    assert (ran.code, ran.json["holdout_ppm"]) == (0, 200_000), ran.err
+    assert entries(tmp_path) == ["population", "split", "charge", "artifact"]
+    assert (tmp_path / "var/keys/split.key").stat().st_mode & 0o777 == 0o600
+    other = credence("train", *arguments, "--holdout", "0.3", "--out", "b")
+    assert (other.code, "holdout of 0.2" in other.err) == (1, True)
+    (tmp_path / "var/keys/split.key").unlink()  # a new key is no heir: it would move people
+    lost = credence("train", *arguments, "--holdout", "0.2", "--out", "b")
+    assert (lost.code, "split.key" in lost.err) == (1, True)
+    assert entries(tmp_path) == ["population", "split", "charge", "artifact"]
+    for makes_no_sense in ("0", "0.6", "-0.2", "1", "half", "0.0000001"):
+        assert credence("train", *arguments, "--holdout", makes_no_sense, "--out", "b").code == 2
+
+
+def test_a_holdout_takes_a_person_column(credence: Credence, arguments: list[str], tmp_path: Path) -> None:
+    ran = credence("train", *arguments, "--holdout", "0.2", "--out", "a")
+    assert (ran.code, "person" in ran.err, (tmp_path / "a").exists()) == (1, True, False)
+
+
 def test_a_population_keeps_its_terms(credence: Credence, arguments: list[str]) -> None:
     assert credence("train", *arguments, "--out", "a").code == 0
     ran = credence("train", *arguments, "--budget", "5", "--out", "b")
