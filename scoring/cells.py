@@ -4,6 +4,9 @@ import math
 from bisect import bisect_right
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from scoring.errors import SchemaInvalid
 from scoring.expression import Value
 
@@ -52,6 +55,20 @@ class Quantity:
         if value in self.special:
             return self.ordinary + self.special.index(value)
         return bisect_right(self.edges, value)
+
+    def clip_all(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """`clip` of each value, NaN for absent."""
+        rounded = np.rint(values) + 0.0 if self.integer else values  # -0.0 is 0.0 where round() makes an integer
+        raised = np.where(self.low > rounded, self.low, rounded)
+        return np.where(np.isin(values, self.special), values, np.where(self.high < raised, self.high, raised))
+
+    def cells_of_all(self, values: NDArray[np.float64]) -> NDArray[np.int64]:
+        """`cell_of` each value, NaN for absent."""
+        cells = np.searchsorted(np.array(self.edges, dtype=np.float64), values, side="right")
+        for number, code in enumerate(self.special):
+            cells[values == code] = self.ordinary + number
+        cells[np.isnan(values)] = self.absent
+        return cells.astype(np.int64)
 
 
 @dataclass(frozen=True, kw_only=True)

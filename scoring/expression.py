@@ -2,7 +2,8 @@
 
 No names but declared columns, no attributes, no calls but the five. A column whose name is not an identifier
 is written in backquotes. Everything is IEEE double arithmetic in the order written, so that a served value and
-a training value are the same bits.
+a training value are the same bits: a served one is computed alone, those of training a column at a time, and each
+part of an expression has both readings side by side.
 """
 
 import math
@@ -10,6 +11,10 @@ import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from scoring.errors import ExpressionInvalid
 
@@ -28,7 +33,7 @@ _TOKEN = re.compile(
     r"|(?P<symbol><=|>=|==|!=|[-+*/<>(),]))"
 )
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-_OPERATIONS: dict[str, Callable[[float, float], float]] = {
+_OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add,
     "-": operator.sub,
     "*": operator.mul,
@@ -49,12 +54,35 @@ def parse_number(text: str) -> float | None:
     return float(text) if _NUMBER.fullmatch(text) else None
 
 
+@dataclass(frozen=True, kw_only=True)
+class ValueColumn:
+    """The values of a column, a row each: `numbers` are what arithmetic reads, NaN where there is none.
+
+    A categorical one has `codes` too, each row's index into `texts`, where None stands for absent.
+    """
+
+    numbers: NDArray[np.float64]
+    codes: NDArray[np.int64] | None = None
+    texts: tuple[str | None, ...] = ()
+
+
 class _AbsentError(Exception):
     """An operand is absent."""
 
 
-Evaluate = Callable[[Sequence[Value]], float]
-"""A compiled part of an expression; raises _AbsentError and ZeroDivisionError."""
+Numbers = Any
+"""Doubles and which of them are absent, a row each or one for all: numpy's scalars are what its arrays are."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A compiled part of an expression, over a row's values and over columns.
+
+    `of_row` raises _AbsentError and ZeroDivisionError where `of_columns` marks a row as absent.
+    """
+
+    of_row: Callable[[Sequence[Value]], float]
+    of_columns: Callable[[Sequence[ValueColumn]], tuple[Numbers, Numbers]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,15 +91,22 @@ class Expression:
 
     text: str
     operands: tuple[str, ...]
-    compiled: Evaluate = field(repr=False, compare=False)
+    compiled: _Part = field(repr=False, compare=False)
 
     def evaluate(self, values: Sequence[Value]) -> float | None:
         """The value over a row's values, or None where an operand is absent, a divisor zero or the result infinite."""
         try:
-            value = float(self.compiled(values))
+            value = float(self.compiled.of_row(values))
         except (_AbsentError, ZeroDivisionError):
             return None
         return value if math.isfinite(value) else None
+
+    def evaluate_columns(self, columns: Sequence[ValueColumn]) -> NDArray[np.float64]:
+        """`evaluate` of every row of the columns, which are at least one; NaN for None."""
+        with np.errstate(all="ignore"):
+            value, absent = self.compiled.of_columns(columns)
+        value, absent = np.broadcast_arrays(value, absent, columns[0].numbers)[:2]
+        return np.where(absent | ~np.isfinite(value), np.nan, value)
 
 
 def parse_expression(text: str, columns: Mapping[str, int]) -> Expression:
@@ -84,14 +119,14 @@ def parse_expression(text: str, columns: Mapping[str, int]) -> Expression:
     return Expression(text=text, operands=tuple(parser.operands), compiled=compiled)
 
 
-def _number(value: float) -> Evaluate:
-    return lambda _: value
+def _number(value: float) -> _Part:
+    return _Part(lambda _: value, lambda _: (np.float64(value), np.False_))
 
 
-def _operand(index: int) -> Evaluate:
+def _operand(index: int) -> _Part:
     """A column; of a categorical one, the number its code writes."""
 
-    def evaluate(values: Sequence[Value]) -> float:
+    def of_row(values: Sequence[Value]) -> float:
         value = values[index]
         if isinstance(value, str):
             value = parse_number(value)
@@ -99,37 +134,90 @@ def _operand(index: int) -> Evaluate:
             raise _AbsentError
         return value
 
-    return evaluate
+    def of_columns(columns: Sequence[ValueColumn]) -> tuple[Numbers, Numbers]:
+        numbers = columns[index].numbers
+        return numbers, np.isnan(numbers)
+
+    return _Part(of_row, of_columns)
 
 
-def _category(index: int, text: str, *, equal: bool) -> Evaluate:
+def _category(index: int, text: str, *, equal: bool) -> _Part:
     """A column compared with a category."""
 
-    def evaluate(values: Sequence[Value]) -> float:
+    def of_row(values: Sequence[Value]) -> float:
         value = values[index]
         if value is None:
             raise _AbsentError
-        return (value == text) is equal
+        return float((value == text) is equal)
 
-    return evaluate
+    def of_columns(columns: Sequence[ValueColumn]) -> tuple[Numbers, Numbers]:
+        column = columns[index]
+        if column.codes is None:
+            return np.float64(not equal), np.isnan(column.numbers)
+        matches = np.array([float((value == text) is equal) for value in column.texts])
+        absent = np.array([value is None for value in column.texts])
+        return matches[column.codes], absent[column.codes]
+
+    return _Part(of_row, of_columns)
 
 
-def _binary(symbol: str, left: Evaluate, right: Evaluate) -> Evaluate:
+def _binary(symbol: str, left: _Part, right: _Part) -> _Part:
     operation = _OPERATIONS[symbol]
-    return lambda values: operation(left(values), right(values))
+    one, other = left.of_row, right.of_row
+
+    def of_columns(columns: Sequence[ValueColumn]) -> tuple[Numbers, Numbers]:
+        (a, absent_a), (b, absent_b) = left.of_columns(columns), right.of_columns(columns)
+        absent = absent_a | absent_b
+        return np.float64(operation(a, b)), (absent | (b == 0) if symbol == "/" else absent)
+
+    if symbol in _COMPARISONS:
+        return _Part(lambda values: float(operation(one(values), other(values))), of_columns)
+    return _Part(lambda values: operation(one(values), other(values)), of_columns)
 
 
-def _call(function: str, arguments: Sequence[Evaluate]) -> Evaluate:
+def _call(function: str, arguments: Sequence[_Part]) -> _Part:
     if function == "where":  # only the chosen branch counts, so that it can guard a division
-        condition, then, otherwise = arguments
-        return lambda values: then(values) if condition(values) != 0 else otherwise(values)
+        return _where(*arguments)
     if function == "clip":
         value, low, high = arguments
-        return lambda values: min(max(value(values), low(values)), high(values))
+        return _choose(min, [_choose(max, [value, low]), high])
     if function == "abs":
-        return lambda values: abs(arguments[0](values))
-    choose = min if function == "min" else max
-    return lambda values: choose([argument(values) for argument in arguments])
+        return _absolute(arguments[0])
+    return _choose(min if function == "min" else max, arguments)
+
+
+def _where(condition: _Part, then: _Part, otherwise: _Part) -> _Part:
+    def of_columns(columns: Sequence[ValueColumn]) -> tuple[Numbers, Numbers]:
+        chosen, unknown = condition.of_columns(columns)
+        (a, absent_a), (b, absent_b) = then.of_columns(columns), otherwise.of_columns(columns)
+        return np.where(chosen != 0, a, b), unknown | np.where(chosen != 0, absent_a, absent_b)
+
+    return _Part(
+        lambda values: then.of_row(values) if condition.of_row(values) != 0 else otherwise.of_row(values), of_columns
+    )
+
+
+def _absolute(argument: _Part) -> _Part:
+    def of_columns(columns: Sequence[ValueColumn]) -> tuple[Numbers, Numbers]:
+        value, absent = argument.of_columns(columns)
+        return abs(value), absent
+
+    return _Part(lambda values: abs(argument.of_row(values)), of_columns)
+
+
+def _choose(choose: Callable[..., float], arguments: Sequence[_Part]) -> _Part:
+    """Python's min or max, which keeps the first of its arguments unless a later one is beyond it."""
+    beyond = operator.lt if choose is min else operator.gt
+    readings = [argument.of_row for argument in arguments]
+
+    def of_columns(columns: Sequence[ValueColumn]) -> tuple[Numbers, Numbers]:
+        chosen, absent = arguments[0].of_columns(columns)
+        for argument in arguments[1:]:
+            value, unknown = argument.of_columns(columns)
+            chosen, absent = np.where(beyond(value, chosen), value, chosen), absent | unknown
+        return chosen, absent
+
+    return _Part(lambda values: choose([reading(values) for reading in readings]), of_columns)
 
 
 def _tokens(text: str) -> list[tuple[str, str]]:
@@ -166,7 +254,7 @@ class _Parser:
         self.at += 1
         return text
 
-    def comparison(self, depth: int) -> Evaluate:
+    def comparison(self, depth: int) -> _Part:
         if depth > MAX_DEPTH:
             raise ExpressionInvalid
         start = self.tokens[self.at : self.at + 3]
@@ -180,26 +268,26 @@ class _Parser:
         compared = self.took(*_COMPARISONS)
         return _binary(compared, left, self.sum(depth)) if compared else left
 
-    def sum(self, depth: int) -> Evaluate:
+    def sum(self, depth: int) -> _Part:
         node = self.product(depth)
         while symbol := self.took("+", "-"):
             node = _binary(symbol, node, self.product(depth))
         return node
 
-    def product(self, depth: int) -> Evaluate:
+    def product(self, depth: int) -> _Part:
         node = self.sign(depth)
         while symbol := self.took("*", "/"):
             node = _binary(symbol, node, self.sign(depth))
         return node
 
-    def sign(self, depth: int) -> Evaluate:
+    def sign(self, depth: int) -> _Part:
         if depth > MAX_DEPTH:
             raise ExpressionInvalid
         if self.took("-"):
             return _binary("-", _number(0.0), self.sign(depth + 1))
         return self.primary(depth)
 
-    def primary(self, depth: int) -> Evaluate:
+    def primary(self, depth: int) -> _Part:
         if self.took("("):
             node = self.comparison(depth + 1)
             self.expect(")")
@@ -217,7 +305,7 @@ class _Parser:
             return _operand(self.column(text))
         raise ExpressionInvalid
 
-    def call(self, function: str, depth: int) -> Evaluate:
+    def call(self, function: str, depth: int) -> _Part:
         if function not in _ARGUMENTS:
             raise ExpressionInvalid
         arguments = [self.comparison(depth + 1)]

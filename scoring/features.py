@@ -82,7 +82,7 @@ def features_from_row(schema: Schema, row: Mapping[str, str]) -> Features:
         text = row.get(feature.name)
         if text is None:
             raise ColumnMissing(feature.name)
-        return _written_value(feature, text.strip())
+        return value_from_text(feature, text)
 
     values, cells = _complete(schema, read)
     return Features(values=values, cells=cells)
@@ -103,7 +103,9 @@ def _complete(schema: Schema, read: Callable[[Feature], Value]) -> tuple[tuple[V
     return tuple(values), cells_of(schema, values)
 
 
-def _written_value(feature: Feature, text: str) -> Value:
+def value_from_text(feature: Feature, text: str) -> Value:
+    """The value that a cell of a CSV file writes; raises ValueInvalid."""
+    text = text.strip()
     if not isinstance(feature.cells, Quantity):
         return _category(feature.cells, text)
     if text in ABSENT_TEXT:
