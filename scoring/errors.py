@@ -161,6 +161,13 @@ class TrainingDataInvalid(ScoringError):
     message = "The training data is not a CSV file with one header and rows of its length."
 
 
+class EvaluationInvalid(ScoringError):
+    """What was asked cannot be evaluated; the message says why, in words of ours."""
+
+    code = "evaluation_invalid"
+    message = "The evaluation cannot be run."
+
+
 class LedgerError(ScoringError):
     code = "ledger_error"
     message = "The privacy ledger refuses."

@@ -30,7 +30,6 @@ from scoring.dp.mechanisms import (
     quantise_residuals,
     sum_residuals,
 )
-from scoring.errors import RowInvalid
 from scoring.evidence import (
     POINTS_PER_LOG_ODDS,
     BinnedInput,
@@ -40,7 +39,8 @@ from scoring.evidence import (
     fit_slope,
     mean_weight,
 )
-from scoring.features import features_from_row
+from scoring.frame import read_frame
+from scoring.progress import Progress, no_progress
 from scoring.rows import Row
 from scoring.schema import Column, Schema
 from scoring.scorecard import (
@@ -61,16 +61,7 @@ CAP_DEVIATIONS, CAP_EXPONENT = 6.0, math.log(10**9)
 """By how much the row count's noise and the persons' coins are allowed for, so that the row cap holds."""
 
 SCORE_CELLS, SCORE_RANGE = 16, 4.0
-_LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
 _FARTHEST = 60 * PDO
-_PROGRESS_ROWS = 1_000
-
-Progress = Callable[[str, int, int], None]
-"""Told the stage, how much of it is done, and how much there is."""
-
-
-def no_progress(stage: str, done: int, total: int) -> None:
-    """Tell nobody."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,27 +108,11 @@ def read_records(
     First is in the file's order. Without a person column every row is a person. Raises RowInvalid, ColumnMissing and
     ValueInvalid.
     """
-    positions = [schema.position[column.name] for column in columns or schema.inputs]
-    seen: dict[str, int] = {}
-    cells, labels, persons = [], [], []
-    for number, row in enumerate(rows):
-        if number % _PROGRESS_ROWS == 0:
-            progress("reading", number, len(rows))
-        label = _LABELS.get(row.get(schema.label, "").strip())
-        person = str(number) if schema.person is None else row.get(schema.person, "").strip()
-        if label is None or not person:
-            raise RowInvalid
-        seen[person] = seen.get(person, 0) + 1
-        if seen[person] > schema.rows_per_person:
-            continue
-        found = features_from_row(schema, row).cells
-        cells.append([found[position] for position in positions])
-        labels.append(label)
-        persons.append(person)
+    frame = read_frame(schema, rows, columns or schema.inputs, progress=progress)
     return Records(
-        cells=torch.tensor(cells, dtype=torch.int64, device=device).reshape(len(labels), len(positions)),
-        labels=torch.tensor(labels, dtype=torch.int64, device=device),
-        persons=tuple(persons),
+        cells=torch.tensor(frame.cells, device=device),
+        labels=torch.tensor(frame.labels, device=device),
+        persons=frame.persons,
     )
 
 

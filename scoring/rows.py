@@ -1,6 +1,8 @@
-"""Rows of training data in a CSV file: one header, a text a column, an empty text for an absent value."""
+"""Rows of data in a CSV file: one header, a text a column, an empty text for an absent value."""
 
 import csv
+import gzip
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,9 +12,10 @@ Row = Mapping[str, str]
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """Read a CSV file (UTF-8, a byte order mark allowed); raises TrainingDataInvalid."""
+    """Read a CSV file (UTF-8, a byte order mark allowed), or one of gzip named .gz; raises TrainingDataInvalid."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        open_text = gzip.open if path.suffix == ".gz" else open
+        with open_text(path, "rt", encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
             header = next(reader, [])
             if not header or len(set(header)) != len(header):
@@ -24,7 +27,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
                 if len(record) != len(header):
                     raise TrainingDataInvalid
                 rows.append(dict(zip(header, record, strict=True)))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error) as error:
         raise TrainingDataInvalid from error
     return rows
 

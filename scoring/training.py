@@ -24,7 +24,8 @@ from scoring.errors import (
     PopulationChanged,
     PrivacyParametersInvalid,
 )
-from scoring.fitting import ALGORITHM, Progress, fit_scorecard, no_progress, read_records
+from scoring.fitting import ALGORITHM, fit_scorecard, read_records
+from scoring.progress import Progress, no_progress
 from scoring.rows import Row
 from scoring.schema import Schema
 

@@ -301,6 +301,41 @@ def train(
 
 
 @app.command()
+def evaluate(
+    data: Annotated[Path, typer.Option(help="A CSV file with a header, gzip'd or not: public or development data.")],
+    schema: Annotated[Path, typer.Option(help="The schema file.")],
+    epsilon: Annotated[str, typer.Option(help="Epsilons, by commas, each exact to 0.000001.")] = "0.5,1,3,8",
+    delta: Annotated[str, typer.Option(help="The delta of every private model, exact to 1e-12.")] = "1e-5",
+    folds: Annotated[int, typer.Option(min=2, help="Folds of the stratified split, in the file's order.")] = 5,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Shuffles the folds; the noise derives from it.")] = 7,
+    noise_seeds: Annotated[int, typer.Option(min=1, max=100, help="How often each private fit is repeated.")] = 2,
+    model: Annotated[str, typer.Option(help="scorecard, network or champion.")] = "scorecard",
+    against: Annotated[str, typer.Option(help="Anchors, by commas: dp-ebm, lightgbm, opacus.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Measure a model on held-out rows, beside its anchors: for public and development data only.
+
+    The figures are raw and the noise is seeded, so nothing that this prints is private and no model is kept: no row of
+    people who were promised privacy may go through it. Every column is used that the schema does not protect, with a
+    source in a credential or without.
+    """
+    from api.cli.evaluate import run_evaluation
+
+    run_evaluation(
+        data=data,
+        schema_path=schema,
+        epsilon=epsilon,
+        delta=delta,
+        folds=folds,
+        seed=seed,
+        noise_seeds=noise_seeds,
+        model=model,
+        against=against,
+        as_json=as_json,
+    )
+
+
+@app.command()
 def verify(
     file: Annotated[Path, typer.Argument(help="A score document, byte for byte as the service answered it.")],
     trust: Annotated[Path, typer.Option(help="The keys that you trust, as GET /v1/keys gave them to you once.")] = Path(

@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from decimal import Context, Decimal, DecimalException, Inexact
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 PROGRESS_AFTER_S = 2.0
+_EXACT = Context(traps=[Inexact])
 
 #: The exit codes: what was asked did not come true, and what was asked makes no sense.
 FAILED, USAGE = 1, 2
@@ -51,6 +53,17 @@ def print_problem(message: str) -> None:
 def format_epsilon(epsilon_micro: int) -> str:
     """Millionths of an epsilon as a decimal number."""
     return f"{epsilon_micro / 1_000_000:.6f}".rstrip("0").rstrip(".")
+
+
+def parse_exact(text: str, places: int, option: str) -> int:
+    """A positive decimal number of at most so many places, as a whole number of the last of them."""
+    try:
+        scaled = Decimal(text).scaleb(places, _EXACT)
+        if scaled.is_finite() and 0 < scaled < 10**15 and scaled == scaled.to_integral_value():
+            return int(scaled)
+    except DecimalException:
+        pass
+    raise CommandFailed(f"{option} is a positive decimal number of at most {places} places.", exit_code=USAGE)
 
 
 def read_file(path: Path, *, max_bytes: int, too_large: int = USAGE) -> bytes:

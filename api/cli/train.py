@@ -6,11 +6,11 @@ The only command beside `credence demo` that needs the training extra; nothing t
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from decimal import Context, Decimal, DecimalException, Inexact
 from importlib.resources import files
 from pathlib import Path
 
-from api.cli.terminal import USAGE, CommandFailed, LateProgress, format_epsilon, print_json, print_rows, read_file
+from api.cli.schema_file import load_schema
+from api.cli.terminal import USAGE, CommandFailed, LateProgress, format_epsilon, parse_exact, print_json, print_rows
 from api.clock import now_ms
 from api.keystore import sync_folder
 from api.settings import Settings, load_settings
@@ -19,14 +19,7 @@ from scoring.dp.accounting import epsilon_micro_of_rho
 from scoring.dp.key_file import load_key
 from scoring.dp.ledger import Account, Ledger
 from scoring.dp.split import MAX_HOLDOUT_PPM, Side, Split
-from scoring.errors import (
-    ArtifactExists,
-    BudgetExceeded,
-    PopulationChanged,
-    ScoringError,
-    SplitChanged,
-    ValueInvalid,
-)
+from scoring.errors import ArtifactExists, BudgetExceeded, PopulationChanged, SplitChanged, ValueInvalid
 from scoring.population import synthetic_population, training_rows
 from scoring.rows import Row, read_rows
 from scoring.schema import Schema, parse_schema
@@ -37,8 +30,6 @@ except ModuleNotFoundError as missing:
     raise CommandFailed(f"Training needs {missing.name}: pip install 'credence[training]'.") from None
 
 SYNTHETIC_PEOPLE, SYNTHETIC_SEED = 10_000, 1
-MAX_SCHEMA_BYTES = 1024 * 1024
-_EXACT = Context(traps=[Inexact])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +68,7 @@ def run_training(
     load_rows: Callable[[], Sequence[Row]]
     kind: DataKind
     if data == "synthetic":
-        schema, kind = load_synthetic_schema() if schema_path is None else _load_schema(schema_path), "synthetic"
+        schema, kind = load_synthetic_schema() if schema_path is None else load_schema(schema_path), "synthetic"
 
         def load_rows() -> Sequence[Row]:
             return synthetic_rows(schema)
@@ -90,7 +81,7 @@ def run_training(
             kind = "public_benchmark"
         else:
             raise CommandFailed("--data-kind is private or public_benchmark.", exit_code=USAGE)
-        schema, path = _load_schema(schema_path), Path(data)
+        schema, path = load_schema(schema_path), Path(data)
         if not path.is_file():
             raise CommandFailed(f"{path} is not a file.", exit_code=USAGE)
 
@@ -103,9 +94,9 @@ def run_training(
         population=population,
         holder=holder or population,
         data_kind=kind,
-        epsilon_micro=_parse_exact(epsilon, 6, "--epsilon"),
-        delta_e12=_parse_exact(delta, 12, "--delta"),
-        budget_micro=_parse_exact(budget, 6, "--budget"),
+        epsilon_micro=parse_exact(epsilon, 6, "--epsilon"),
+        delta_e12=parse_exact(delta, 12, "--delta"),
+        budget_micro=parse_exact(budget, 6, "--budget"),
         row_cap=row_cap,
         holdout_ppm=None if holdout is None else _parse_share(holdout, "--holdout"),
         out=out,
@@ -207,27 +198,9 @@ def remaining_epsilon_micro(account: Account, side: Side) -> int:
     return epsilon_micro_of_rho(left_rho_e12, account.delta_e12) if left_rho_e12 > 0 else 0
 
 
-def _load_schema(path: Path) -> Schema:
-    try:
-        return parse_schema(read_file(path, max_bytes=MAX_SCHEMA_BYTES))
-    except ScoringError as refused:
-        raise CommandFailed(f"{path}: {refused}") from None
-
-
-def _parse_exact(text: str, places: int, option: str) -> int:
-    """A positive decimal number of at most so many places, as a whole number of the last of them."""
-    try:
-        scaled = Decimal(text).scaleb(places, _EXACT)
-        if scaled.is_finite() and 0 < scaled < 10**15 and scaled == scaled.to_integral_value():
-            return int(scaled)
-    except DecimalException:
-        pass
-    raise CommandFailed(f"{option} is a positive decimal number of at most {places} places.", exit_code=USAGE)
-
-
 def _parse_share(text: str, option: str) -> int:
     """A share as millionths."""
-    share_ppm = _parse_exact(text, 6, option)
+    share_ppm = parse_exact(text, 6, option)
     if share_ppm > MAX_HOLDOUT_PPM:
         raise CommandFailed(f"{option} is at most {MAX_HOLDOUT_PPM / 1_000_000:g}.", exit_code=USAGE)
     return share_ppm
