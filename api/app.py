@@ -15,6 +15,7 @@ from api.http.errors import install_error_handlers
 from api.http.head import HeadMiddleware
 from api.http.issuers import IMPORT_PATH, MAX_IMPORT_BYTES
 from api.http.limits import BodyLimitMiddleware
+from api.http.linked_data_places import LinkedDataPlaces
 from api.http.metrics import Metrics
 from api.http.observe import ObserveMiddleware
 from api.http.openapi import install_routes
@@ -162,6 +163,7 @@ def create_app(settings: Settings, clock: Callable[[], int] = now_ms) -> FastAPI
         log_origin=settings.log_origin,
         token_key=keyring.active("token").secret,
         password_limiter=CapacityLimiter(_PASSWORDS_AT_ONCE),
+        linked_data_places=LinkedDataPlaces(),
         mac_key=keyring.active("mac").secret,
         request_signers=request_signers,
         response_keys=tuple(key.secret for key in reversed(keyring.all("response"))),

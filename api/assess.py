@@ -12,7 +12,7 @@ from api.store.appends import AlreadyAnswered, AppendRefusal, AppendScore
 from api.store.consents import ConsentStore, ConsentWithdrawn
 from api.store.idempotency import Idempotency
 from api.store.requests import Refusal, RequestStore, StoredRequest, fingerprint_presentation
-from api.store.sequencer import Sequencer
+from api.store.sequencer import MAX_REFUSALS_PER_REQUEST, Sequencer
 from api.store.status import StatusStore
 from api.store.subjects import NO_SUBJECT, Subject, SubjectStore
 from api.store.trust import TrustStore
@@ -183,6 +183,8 @@ def record_refusal(
 
     It is an entry of `subject`, where the presentation proved the key of somebody whom the tenant knows.
     """
+    if asked.refusals >= MAX_REFUSALS_PER_REQUEST:
+        return  # the sequencer would record no more, and asking it takes the one writer's time
     rooms.sequencer.append(
         AppendRefusal(
             tenant_id=asked.tenant_id,

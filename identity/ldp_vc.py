@@ -7,6 +7,7 @@ alone, so every check of this module comes first for them too.
 import hashlib
 
 from identity.data_integrity import (
+    CRYPTOSUITES,
     PROOF_TYPE,
     Canonicalize,
     add_proof,
@@ -20,6 +21,7 @@ from identity.encoding import JsonObject, encode_json, parse_json_object
 from identity.errors import (
     AudienceMismatch,
     HolderKeyMissing,
+    IdentityError,
     IssuedInFuture,
     IssuerKeyMismatch,
     MissingClaim,
@@ -137,6 +139,24 @@ def verify_credential_object(
         holder=None,
         digest=_verify_credential_signature(document, key, linked_data),
     )
+
+
+def peek_needs_rdf(presentation: JsonObject) -> bool:
+    """Whether a presentation, not yet looked at, may have to be canonicalized as RDF for a proof in it to be verified.
+
+    Not where the proofs of it and of its credentials say that they are of a suite over canonical JSON (JCS).
+    """
+    credentials = presentation.get("verifiableCredential")
+    secured = [presentation, *(credentials if isinstance(credentials, list) else [credentials])]
+    return not all(isinstance(each, dict) and _peek_is_jcs(each) for each in secured)
+
+
+def _peek_is_jcs(secured: JsonObject) -> bool:
+    try:
+        suite = sole_proof(secured).get("cryptosuite")
+    except IdentityError:
+        return False
+    return isinstance(suite, str) and suite in CRYPTOSUITES and not CRYPTOSUITES[suite][1]
 
 
 def sign_presentation_object(

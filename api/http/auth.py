@@ -55,16 +55,23 @@ class Caller:
 
 def caller_of(request: Request, needed: SecurityScopes, _documented: Annotated[str | None, Depends(_SCHEME)]) -> Caller:
     """The caller that the bearer token names; raises `TokenMissing` or `ScopeMissing`."""
-    service = service_of(request)
-    claims = verify_token(service, bearer_token_of(request), typ=_TOKEN_TYP)
+    caller = token_caller_of(request)
     try:
-        caller = Caller(client_id=claims["sub"], tenant_id=claims["tenant"], scopes=frozenset(claims["scope"].split()))
-        service.tenants.verify_enabled(caller.client_id)
-    except (KeyError, TypeError, AttributeError, ClientNotAuthenticated):
+        service_of(request).tenants.verify_enabled(caller.client_id)
+    except ClientNotAuthenticated:
         raise TokenMissing from None
     if not caller.scopes.issuperset(needed.scopes):
         raise ScopeMissing
     return caller
+
+
+def token_caller_of(request: Request) -> Caller:
+    """Whom the bearer token was issued to, who may have been disabled since; raises `TokenMissing`."""
+    claims = verify_token(service_of(request), bearer_token_of(request), typ=_TOKEN_TYP)
+    try:
+        return Caller(client_id=claims["sub"], tenant_id=claims["tenant"], scopes=frozenset(claims["scope"].split()))
+    except (KeyError, TypeError, AttributeError):
+        raise TokenMissing from None
 
 
 Lender = Annotated[Caller, Security(caller_of, scopes=["lender"])]

@@ -13,6 +13,7 @@ from api.assess import assess, record_refusal, refusal_of
 from api.http.auth import MAX_FORM_FIELDS, ServiceOf, read_form
 from api.http.errors import problem_responses
 from api.http.idempotency import idempotency_of
+from api.http.linked_data import linked_data_place
 from api.http.qr import qr_response
 from api.http.requests import RequestId, decryption_keys, link_of, load_request
 from api.http.service import Service
@@ -233,7 +234,8 @@ def _take_answer(service: Service, request_id: str, form: dict[str, str], *, pos
         service.metrics.presentations.labels("wallet_declined").inc()
         # No code: whoever declines has nothing to tie a browser to.
         return stored.redirect_uri
-    judge(service, stored, answer.vp_token, body=None, now_ms=now_ms)
+    with linked_data_place(service, stored.tenant_id, answer.vp_token):
+        judge(service, stored, answer.vp_token, body=None, now_ms=now_ms)
     if stored.redirect_uri is None:
         return None
     code = response_code_of(service.mac_key, load_request(service, request_id, None))

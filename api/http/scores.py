@@ -3,13 +3,14 @@
 from typing import Annotated, Any, Literal, cast
 
 import rfc8785
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Depends, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.http.auth import Lender, ServiceOf
 from api.http.dcql import Identifier, Strict
 from api.http.errors import problem_responses
 from api.http.idempotency import IdempotencyKey, idempotency_of
+from api.http.linked_data import linked_data_door
 from api.http.presentations import judge
 from api.http.requests import Purpose
 from api.http.service import Service
@@ -165,6 +166,7 @@ DOCUMENT = {"model": ScoreDocument, "description": "The score document, as canon
     operation_id="createScore",
     summary="Score a presentation",
     response_class=Response,
+    dependencies=[Depends(linked_data_door, scope="function")],
     responses={
         201: DOCUMENT | {"headers": location("The score.")},
         **problem_responses(400, 401, 403, 404, 409, 410, 413, 415, 422, 503),

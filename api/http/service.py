@@ -7,6 +7,7 @@ from anyio import CapacityLimiter
 from fastapi import Request
 
 from api.assess import Rooms
+from api.http.linked_data_places import LinkedDataPlaces
 from api.http.metrics import Metrics
 from api.http.signed_lists import SignedLists
 from api.issuance import IssuanceRooms
@@ -40,6 +41,7 @@ class Service:
     mac_key: bytes = field(repr=False)
     #: Hashing a password takes 64 MiB: anyone may ask for it, and nobody may have more of it than this at once.
     password_limiter: CapacityLimiter
+    linked_data_places: LinkedDataPlaces
     #: Those that new requests are made under come first.
     request_signers: tuple[RequestSigner, ...]
     #: What the keys of encrypted answers are derived from, the active one first.

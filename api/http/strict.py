@@ -14,8 +14,10 @@ class StrictRequest(Request):
     """A request whose JSON is parsed as credentials are."""
 
     async def json(self) -> Any:
-        """The body; raises an IdentityError that says what is wrong with it."""
-        return parse_json(await self.body())
+        """The body, read once; raises an IdentityError that says what is wrong with it."""
+        if not hasattr(self, "_json"):
+            self._json = parse_json(await self.body())
+        return self._json
 
 
 class StrictRoute(APIRoute):
