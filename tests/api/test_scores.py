@@ -188,6 +188,16 @@ def test_each_refusal_is_an_entry_without_what_was_submitted_and_five_are_kept(s
     assert shared.submit(request, vp_token).status_code == 201
 
 
+def test_a_refusal_beyond_those_that_are_kept_does_not_ask_the_one_writer(shared, holder, monkeypatch):
+    request = shared.ask()
+    misnamed = {"another": shared.vp_token(request, holder)["history"]}
+    asked = []
+    append = shared.service.rooms.sequencer.append
+    monkeypatch.setattr(shared.service.rooms.sequencer, "append", lambda item: asked.append(item) or append(item))
+    assert {shared.submit(request, misnamed).json()["code"] for _ in range(8)} == {"unknown_query_id"}
+    assert len(asked) == shared.poll(request)["refusals"] == 5
+
+
 def test_a_refused_presentation_says_which_rule_it_breaks(shared, holder):
     def other_nonce(request):
         return add_key_binding(

@@ -37,7 +37,12 @@ from identity.errors import (
 )
 from identity.key_binding import KeyBinding
 from identity.keys import SigningKey
-from identity.ldp_vc import sign_presentation_object, verify_credential_object, verify_presentation_object
+from identity.ldp_vc import (
+    peek_needs_rdf,
+    sign_presentation_object,
+    verify_credential_object,
+    verify_presentation_object,
+)
 from identity.linked_data.workers import LinkedDataWorkers
 from identity.vcdm import CONTEXT_V1, CONTEXT_V2, CREDIT_HISTORY_CONTEXT, VerifiedW3cCredential, format_date_time
 
@@ -420,3 +425,39 @@ def test_47_an_older_presentation_vouches_for_no_credential_within() -> None:
 def test_a_suite_that_nobody_verifies_is_refused(linked_data: Any, suite: str) -> None:
     with pytest.raises(UnsupportedSuite):
         verify(older_document(proof={"type": suite}), linked_data)
+
+
+JCS, RDF, OLDER = (
+    {"cryptosuite": "eddsa-jcs-2022"},
+    {"cryptosuite": "eddsa-rdfc-2022"},
+    {"type": "Ed25519Signature2018"},
+)
+
+
+@pytest.mark.parametrize(
+    ("needs_rdf", "proof", "credentials"),
+    [
+        (False, JCS, [{"proof": JCS}]),
+        (False, [JCS], {"proof": JCS}),
+        (False, JCS, [{"proof": JCS}, {"proof": [JCS]}]),
+        (False, JCS, []),
+        (True, RDF, [{"proof": RDF}]),
+        (True, JCS, [{"proof": RDF}]),
+        (True, RDF, [{"proof": JCS}]),
+        (True, JCS, [{"proof": JCS}, {"proof": RDF}]),
+        (True, JCS, {"proof": OLDER}),
+        (True, OLDER, [{"proof": OLDER}]),
+        # What will be refused may as well wait for a place.
+        (True, JCS, None),
+        (True, JCS, ["text"]),
+        (True, JCS, [{}]),
+        (True, None, [{"proof": JCS}]),
+        (True, [JCS, JCS], [{"proof": JCS}]),
+        (True, {"cryptosuite": ["eddsa-jcs-2022"]}, [{"proof": JCS}]),
+        (True, {"cryptosuite": "unknown"}, [{"proof": JCS}]),
+    ],
+)
+def test_only_what_says_that_its_proofs_are_over_json_needs_no_rdf(
+    needs_rdf: bool, proof: Any, credentials: Any
+) -> None:
+    assert peek_needs_rdf({"proof": proof, "verifiableCredential": credentials}) is needs_rdf
