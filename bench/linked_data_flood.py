@@ -1,6 +1,6 @@
 """Flood the service with JSON-LD that takes for ever, beside lenders who present SD-JWTs, and compare what these wait.
 
-    python -m bench.linked_data_flood [--rounds 8] [--seconds 4] [--rate 20] [--flood 8]
+    python -m bench.linked_data_flood [--rounds 6] [--seconds 4] [--rate 20] [--flood 8]
 
 The service runs in a process of its own and answers over HTTP. In each round SD-JWT presentations come at a steady
 rate, first alone, then beside a flood: as many clients as `--flood` post presentations of credentials whose blank nodes
@@ -315,7 +315,7 @@ def _quantiles(latencies_s: list[float]) -> dict[str, float]:
 def main() -> None:
     """Run the bench and print a line of JSON after what a person reads."""
     parser = argparse.ArgumentParser(description="SD-JWT latencies in quiet and under a flood of JSON-LD.")
-    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--rate", type=float, default=20.0)
     parser.add_argument("--flood", type=int, default=8)

@@ -183,7 +183,9 @@ class _WorkerProcess:
                 stderr=subprocess.DEVNULL,
                 cwd="/",
                 env=_ENVIRONMENT,
-                start_new_session=True,
+                # Out of the way of the terminal's Ctrl-C. Not a session of its own: Linux may weigh sessions and not
+                # processes against each other (sched_autogroup), and the priority below would count for nothing.
+                process_group=0,
             )
         # From its first instruction: what it loads before it can ask for less takes as long as a document.
         with contextlib.suppress(ProcessLookupError):

@@ -283,6 +283,8 @@ def test_a_worker_has_no_secret_no_file_no_socket_and_no_priority(own, monkeypat
     assert limits["Max open files"] == ["0", "0"]
     assert limits["Max address space"] == ["1073741824", "1073741824"]
     assert os.getpriority(os.PRIO_PROCESS, pid) == 19
+    # Its priority is one beside the service's in the same session; a Ctrl-C is for the service's group.
+    assert (os.getsid(pid), os.getpgid(pid)) == (os.getsid(0), pid)
     links = {str(link.readlink()).partition(":")[0] for link in Path(f"/proc/{pid}/fd").iterdir()}
     assert links <= {"socket", "/dev/null", "anon_inode"}
 
