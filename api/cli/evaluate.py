@@ -16,7 +16,7 @@ from scoring.rows import read_rows
 from scoring.schema import Schema
 
 try:
-    from scoring.evaluation.contenders import Contender, ScorecardContender
+    from scoring.evaluation.contenders import Contender, NetworkContender, ScorecardContender
     from scoring.evaluation.evaluate import NOTE, Plan, Result, evaluate
     from scoring.frame import Frame, read_frame
 except ModuleNotFoundError as missing:
@@ -84,6 +84,8 @@ def make_contender(name: str, schema: Schema, frame: Frame) -> Contender:
     """A model or an anchor over the columns of a frame; raises `CommandFailed` where it cannot take the schema."""
     if name == "scorecard":
         return ScorecardContender(frame=frame, rows_per_person=schema.rows_per_person)
+    if name == "network":
+        return NetworkContender(frame=frame, rows_per_person=schema.rows_per_person)
     if name in MODELS:
         raise CommandFailed(f"The model {name} cannot be evaluated yet.")
     if name == "lightgbm":

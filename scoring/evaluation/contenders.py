@@ -14,6 +14,7 @@ from scoring.dp.mechanisms import Releases
 from scoring.dp.sampler import SeededSampler
 from scoring.fitting import Records, fit_points, pd_ppm_of_totals, total_points
 from scoring.frame import Frame
+from scoring.network.fitting import fit_network
 
 Rows = NDArray[np.int64]
 """Places of rows in a frame."""
@@ -64,21 +65,12 @@ class ScorecardContender:
     def fit_and_predict(self, learned: Rows, predicted: Rows, budget: Budget) -> Predictions:
         """Risk is the unclamped points, negative; the probability is the one that serving would state."""
         frame = self.frame
-        records = Records(
-            cells=torch.from_numpy(frame.cells[learned]),
-            labels=torch.from_numpy(frame.labels[learned]),
-            persons=tuple(frame.persons[row] for row in learned),
-        )
+        records = _records(frame, learned)
         started_s = time.perf_counter()
-        releases = Releases(
-            sampler=SeededSampler(budget.seed),
-            charged_rho_e12=budget_rho_e12(budget.epsilon_micro, budget.delta_e12),
-            rows_per_person=self.rows_per_person,
-        )
         fitted = fit_points(
             frame.columns,
             records,
-            releases,
+            _releases(budget, self.rows_per_person),
             row_cap=SPARE_ROWS * len(learned),
             rows_per_person=self.rows_per_person,
             random_bytes=seeded_bytes(budget.seed),
@@ -88,6 +80,49 @@ class ScorecardContender:
         return Predictions(
             risk=-totals.numpy().astype(np.float64), pd=pd_ppm_of_totals(totals).numpy() / 1e6, fit_s=fit_s
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkContender:
+    """The challenger: a small network trained by DP-SGD on the same public cells."""
+
+    frame: Frame
+    rows_per_person: int
+    name: str = "network"
+    private: bool = True
+
+    def fit_and_predict(self, learned: Rows, predicted: Rows, budget: Budget) -> Predictions:
+        """Risk is the log odds of bad to good."""
+        frame = self.frame
+        records = _records(frame, learned)
+        started_s = time.perf_counter()
+        network = fit_network(
+            frame.columns,
+            records,
+            _releases(budget, self.rows_per_person),
+            row_cap=SPARE_ROWS * len(learned),
+            rows_per_person=self.rows_per_person,
+            random_bytes=seeded_bytes(budget.seed),
+        )
+        fit_s = time.perf_counter() - started_s
+        cells = torch.from_numpy(frame.cells[predicted])
+        return Predictions(risk=network.log_odds(cells).numpy(), pd=network.pd(cells), fit_s=fit_s)
+
+
+def _records(frame: Frame, rows: Rows) -> Records:
+    return Records(
+        cells=torch.from_numpy(frame.cells[rows]),
+        labels=torch.from_numpy(frame.labels[rows]),
+        persons=tuple(frame.persons[row] for row in rows),
+    )
+
+
+def _releases(budget: Budget, rows_per_person: int) -> Releases:
+    return Releases(
+        sampler=SeededSampler(budget.seed),
+        charged_rho_e12=budget_rho_e12(budget.epsilon_micro, budget.delta_e12),
+        rows_per_person=rows_per_person,
+    )
 
 
 def seeded_bytes(seed: int) -> Callable[[int], bytes]:

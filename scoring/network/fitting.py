@@ -1,0 +1,237 @@
+"""Fit the network under differential privacy: released counts make its inputs, noised gradient sums its weights.
+
+0. how many rows there are, and coins for persons where the row cap would be passed, as for the scorecard;
+A. the rows in every public cell by label: each cell's weight of evidence and rank, which are the network's inputs;
+B. STEPS times, the clipped gradient sum over all rows: one step of Adam, and the mean of the later weights;
+C. the rows by their log odds and label: one slope and one intercept, for clipping moves probabilities.
+Every row is in every step. At a given number of steps that is worth more than a sampled batch of any size, for the
+same noise a mean gradient (docs/adr/0015-network-challenger.md); it costs exactly rho, which adds up in the ledger.
+Shares, steps and rates are fixed here, before any data is seen; what follows the data follows released counts.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from scoring.dp.mechanisms import Releases, count_cells, count_rows, count_scores
+from scoring.evidence import estimate_base_rate, fit_slope
+from scoring.fitting import Records, keep_persons, keeping_rate
+from scoring.network.arithmetic import LOG_ODDS_UNIT, MOST_WEIGHT, ONE, WEIGHT_BITS, log_odds_of
+from scoring.network.encoding import InputTable, build_table, mean_square
+from scoring.network.gradients import BLOCK_ROWS, Batch, Clip, build_batch, clipped_sums
+from scoring.progress import Progress, no_progress
+from scoring.schema import Column
+
+ALGORITHM = "network-1"
+"""Names everything that turns rows into weights but the parameters; a change of any of it changes the name."""
+
+SHARE_OF_COUNT, SHARE_OF_CELLS, SHARE_OF_SCORES = 0.02, 0.20, 0.06
+"""Shares of rho; the gradients have the rest, in equal parts."""
+UNITS = 16
+STEPS = 100
+RATE = 0.05
+"""Adam's, falling to nothing along a half cosine."""
+FIRST_MOMENT, SECOND_MOMENT = 0.9, 0.99
+CLIP_SHARE = 1.0
+"""Of the root mean square of the inputs' norm: where a row's gradient is clipped."""
+SCORE_CELLS, SCORE_RANGE = 32, 4.0
+"""Of the log odds, about those of the base rate."""
+BOUND = 2**24
+"""A clipped gradient's greatest norm in integer units, where one person has one row."""
+_E12 = 10**12
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittedNetwork:
+    """Weights that a fit found, over the columns it was given. No artifact: nothing says what it cost.
+
+    `hidden` (units, d) and `output` (units + d,) are in units of 2^-WEIGHT_BITS; d counts all tables' inputs and one.
+    """
+
+    columns: tuple[Column, ...]
+    tables: tuple[InputTable, ...]
+    hidden: NDArray[np.int32]
+    output: NDArray[np.int32]
+
+    def log_odds(self, cells: torch.Tensor) -> torch.Tensor:
+        """Natural log odds of bad to good (rows,) of (rows, columns) public cells."""
+        weights = as_doubles(self.hidden, self.output, cells.device)
+        blocks = [cells[start : start + BLOCK_ROWS] for start in range(0, len(cells), BLOCK_ROWS) or range(1)]
+        return torch.cat([log_odds_of(encode(self.tables, block), *weights) for block in blocks]) * LOG_ODDS_UNIT
+
+    def pd(self, cells: torch.Tensor) -> NDArray[np.float64]:
+        """Probability of default (rows,) of (rows, columns) public cells."""
+        probabilities: NDArray[np.float64] = torch.sigmoid(self.log_odds(cells)).cpu().numpy()
+        return probabilities
+
+    def straighten(self, slope: float, intercept: float) -> "FittedNetwork":
+        """The network whose log odds are `slope` times these, and `intercept`."""
+        output = self.output * np.float64(slope * 2.0**-WEIGHT_BITS)
+        output[-1] += intercept
+        return replace(self, output=as_weights(output))
+
+
+def fit_network(
+    columns: Sequence[Column],
+    records: Records,
+    releases: Releases,
+    *,
+    row_cap: int,
+    rows_per_person: int = 1,
+    random_bytes: Callable[[int], bytes],
+    progress: Progress = no_progress,
+) -> FittedNetwork:
+    """Fit any columns within one charge; everything that depends on the data passes through `releases`."""
+    total_rho = releases.charged_rho_e12
+    rho_of_count, rho_of_cells, rho_of_scores = (
+        int(total_rho * share) for share in (SHARE_OF_COUNT, SHARE_OF_CELLS, SHARE_OF_SCORES)
+    )
+    rho_of_step = (total_rho - rho_of_count - rho_of_cells - rho_of_scores) // STEPS
+
+    counted = releases.release("row_count", count_rows(records.labels), sensitivity_squared=1, rho_e12=rho_of_count)
+    rate = keeping_rate(counted, row_cap=row_cap, rows_per_person=rows_per_person)
+    records = keep_persons(records, rate, key=random_bytes(32))
+    rows = max(counted.values[0] * rate, 1.0)
+
+    sizes = [column.cells.count for column in columns]
+    released = releases.release(
+        "cell_counts",
+        count_cells(records.cells, records.labels, sizes),
+        sensitivity_squared=len(columns),
+        rho_e12=rho_of_cells,
+    )
+    counts = np.split(np.array(released.values, dtype=np.float64).reshape(-1, 2), np.cumsum(sizes)[:-1])
+    base_rate = estimate_base_rate(counts)
+    tables = tuple(
+        build_table(column, of_cells, sigma=released.sigma, base_rate=base_rate)
+        for column, of_cells in zip(columns, counts, strict=True)
+    )
+    size = math.sqrt(mean_square(tables, counts))
+
+    blocks = range(0, len(records.labels), BLOCK_ROWS) or range(1)
+    batches = [
+        build_batch(
+            encode(tables, records.cells[start : start + BLOCK_ROWS]),
+            records.labels[start : start + BLOCK_ROWS].to(torch.float64),
+        )
+        for start in blocks
+    ]
+    clip = Clip(norm=CLIP_SHARE * size, bound=choose_bound(rho_of_step, rows_per_person))
+    learner = Learner(
+        inputs=sum(table.values.shape[1] for table in tables) + 1, size=size, base_rate=base_rate, key=random_bytes(32)
+    )
+    for step in range(STEPS):
+        progress("fitting", step, STEPS)
+        noised = releases.release(
+            "gradient_sums",
+            sum_gradients(batches, learner.hidden, learner.output, clip),
+            sensitivity_squared=clip.bound**2,
+            rho_e12=rho_of_step,
+            scale=round(clip.scale),
+        )
+        learner.step(np.array(noised.values, dtype=np.float64) / (clip.scale * rows))
+    network = FittedNetwork(columns=tuple(columns), tables=tables, hidden=learner.hidden, output=learner.output)
+
+    base = math.log(base_rate / (1 - base_rate))
+    scored = network.log_odds(records.cells) - base
+    width = 2 * SCORE_RANGE / SCORE_CELLS
+    edges = torch.arange(1, SCORE_CELLS, dtype=torch.float64, device=scored.device) * width - SCORE_RANGE
+    by_score = releases.release(
+        "score_counts",
+        count_scores(torch.bucketize(scored, edges, right=True), records.labels, SCORE_CELLS),
+        sensitivity_squared=1,
+        rho_e12=rho_of_scores,
+    )
+    slope, intercept = fit_slope(
+        np.array(by_score.values, dtype=np.float64).reshape(-1, 2),
+        -SCORE_RANGE + width * (np.arange(SCORE_CELLS, dtype=np.float64) + 0.5),
+        sigma=by_score.sigma,
+    )
+    return network.straighten(slope, intercept - slope * base)
+
+
+def encode(tables: Sequence[InputTable], cells: torch.Tensor) -> torch.Tensor:
+    """(rows, columns) public cells to (rows, d) inputs in units of 1 / ONE, the constant one last."""
+    values = [torch.from_numpy(table.values).to(cells.device, torch.float64) for table in tables]
+    looked_up = [of_cell[cells[:, place]] for place, of_cell in enumerate(values)]
+    ones = torch.full((len(cells), 1), float(ONE), dtype=torch.float64, device=cells.device)
+    return torch.cat([*looked_up, ones], dim=1)
+
+
+def as_weights(weights: NDArray[np.float64]) -> NDArray[np.int32]:
+    """Weights as they serve: in units of 2^-WEIGHT_BITS, to nearest, none beyond MOST_WEIGHT."""
+    whole: NDArray[np.int32] = np.rint(np.clip(weights * 2**WEIGHT_BITS, -MOST_WEIGHT, MOST_WEIGHT)).astype(np.int32)
+    return whole
+
+
+def as_doubles(
+    hidden: NDArray[np.int32], output: NDArray[np.int32], device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weights as the arithmetic takes them: integers in doubles."""
+    return torch.from_numpy(hidden).to(device, torch.float64), torch.from_numpy(output).to(device, torch.float64)
+
+
+def choose_bound(rho_e12: int, rows_per_person: int) -> int:
+    """BOUND, or the largest power of two below it at which the noise, in millionths of a unit, fits a model card."""
+    bound = BOUND
+    while rows_per_person * bound * math.sqrt(_E12 / (2 * rho_e12)) * 1e6 > 2**52:
+        bound //= 2
+    return bound
+
+
+def sum_gradients(
+    batches: Sequence[Batch], hidden: NDArray[np.int32], output: NDArray[np.int32], clip: Clip
+) -> torch.Tensor:
+    """The clipped gradient sum over all batches, in whole integer units: exact, and so the same in any order."""
+    device = batches[0].inputs.device
+    weights = as_doubles(hidden, output, device)
+    total = torch.zeros(hidden.size + output.size, dtype=torch.int64, device=device)
+    for batch in batches:
+        total += clipped_sums(batch, *weights, clip).to(torch.int64)
+    return total
+
+
+class Learner:
+    """The weights and Adam's moments: arithmetic on released sums only.
+
+    Hidden weights start random, so that hidden sums start near 1 in size; the output starts at the base rate alone.
+    `hidden` and `output` are rounded as they would serve; after the last step they are the mean over the later half.
+    """
+
+    def __init__(self, *, inputs: int, size: float, base_rate: float, key: bytes) -> None:
+        generator = np.random.default_rng(list(key))  # a start, not noise: it protects nobody
+        hidden = generator.normal(0.0, 1.0 / size, (UNITS, inputs))
+        hidden[:, -1] = 0.0
+        output = np.zeros(UNITS + inputs)
+        output[-1] = math.log(base_rate / (1 - base_rate))
+        self._weights = np.concatenate([hidden.ravel(), output])
+        self._first, self._second, self._sum = np.zeros((3, len(self._weights)))
+        self._inputs, self._steps = inputs, 0
+
+    @property
+    def hidden(self) -> NDArray[np.int32]:
+        return self._serving[: UNITS * self._inputs].reshape(UNITS, self._inputs)
+
+    @property
+    def output(self) -> NDArray[np.int32]:
+        return self._serving[UNITS * self._inputs :]
+
+    def step(self, gradient: NDArray[np.float64]) -> None:
+        """One step of Adam (Kingma and Ba 2015) down a noised mean gradient."""
+        self._steps += 1
+        rate = RATE * 0.5 * (1 + math.cos(math.pi * self._steps / STEPS))
+        self._first += (1 - FIRST_MOMENT) * (gradient - self._first)
+        self._second += (1 - SECOND_MOMENT) * (gradient**2 - self._second)
+        mean = self._first / (1 - FIRST_MOMENT**self._steps)
+        deviation = np.sqrt(self._second / (1 - SECOND_MOMENT**self._steps))
+        self._weights = self._weights - rate * mean / (deviation + 1e-8)
+        if self._steps > STEPS // 2:
+            self._sum += self._weights
+
+    @property
+    def _serving(self) -> NDArray[np.int32]:
+        return as_weights(self._sum / (STEPS - STEPS // 2) if self._steps == STEPS else self._weights)
