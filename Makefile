@@ -4,10 +4,11 @@
 #   make test        all tests, on both databases     make lint       ruff, mypy, import-linter
 #   make openapi     write and lint openapi/          make contracts  check the bytecode, run forge's tests
 #   make fuzz        ten minutes for each parser      make vectors    write docs/vectors.md
+#   make audit       attack the privacy claim, and plant faults that the attack must find
 .NOTPARALLEL:
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: help demo serve test fuzz vectors lint openapi contracts clean
+.PHONY: help demo serve test fuzz audit vectors lint openapi contracts clean
 
 VENV := .venv
 PIP_INSTALL := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
@@ -37,6 +38,12 @@ SECONDS ?= 600
 PARSERS ?= $$($(VENV)/bin/python -m tests.fuzz)
 fuzz: $(VENV)/test.stamp
 	$(VENV)/bin/python -m tests.fuzz $(PARSERS) --seconds $(SECONDS)
+
+# The other nightly one, 10,000 runs on either data set, then every planted fault in 20 seeds. make audit RUNS=100000
+RUNS ?= 10000
+audit: $(VENV)/test.stamp
+	OMP_NUM_THREADS=1 $(VENV)/bin/credence audit-privacy --runs $(RUNS)
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m bench.planted_faults --seeds 20
 
 vectors: $(VENV)/test.stamp
 	$(VENV)/bin/python -m tests.vectors

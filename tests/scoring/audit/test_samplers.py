@@ -1,0 +1,57 @@
+"""Noise that is smaller, shared, repeated or rounded is refused; `credence audit-privacy` passes the system's own."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from bench.planted_faults import HalfSigma
+from scoring.audit.samplers import SIGMAS, audit_sampler
+from scoring.dp.sampler import Sampler, SeededSampler
+
+
+class Shared(SeededSampler):
+    """Every coordinate of a vector has the same noise."""
+
+    def add_noise(self, sums: Sequence[int], *, sigma_micro: int) -> list[int]:
+        (noise,) = super().add_noise([0], sigma_micro=sigma_micro)
+        return [one + noise for one in sums]
+
+
+class Repeated(SeededSampler):
+    """Every call has the noise of the first."""
+
+    def add_noise(self, sums: Sequence[int], *, sigma_micro: int) -> list[int]:
+        return SeededSampler(8).add_noise(sums, sigma_micro=sigma_micro)
+
+
+class Alternating(SeededSampler):
+    """The right noise, of which each coordinate is the last one's opposite."""
+
+    def add_noise(self, sums: Sequence[int], *, sigma_micro: int) -> list[int]:
+        noise = np.array(super().add_noise([0] * (len(sums) // 2), sigma_micro=sigma_micro))
+        both = np.stack([noise, -noise], axis=1).flatten().tolist()
+        return [one + more for one, more in zip(sums, both, strict=True)]
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        HalfSigma(sampler=SeededSampler(1)),
+        Shared(1),
+        Repeated(1),
+        Alternating(1),
+        SeededSampler(1, noiseless=True),
+    ],
+    ids=lambda sampler: type(sampler).__name__,
+)
+def test_a_sampler_with_a_fault_is_refused_at_every_deviation(sampler: Sampler) -> None:
+    findings = audit_sampler(sampler, sigmas=SIGMAS[1:])
+    for distribution, memory in zip(findings[::2], findings[1::2], strict=True):
+        assert not (distribution.holds and memory.holds)
+
+
+def test_a_rounded_normal_is_refused_where_it_differs() -> None:
+    below, above = audit_sampler(SeededSampler(1), sigmas=[0.6])[0], audit_sampler(SeededSampler(1), sigmas=[7.0])[0]
+    assert not below.holds
+    assert above.holds
