@@ -8,7 +8,7 @@ from scoring.audit.releases import audit_subject
 from scoring.audit.samplers import audit_sampler
 from scoring.audit.subjects import scorecard_subject
 from scoring.dp.sampler import Sampler
-from scoring.fitting import Progress, no_progress
+from scoring.progress import Progress, no_progress
 
 RUNS, SHORT_RUNS = 10_000, 250
 """On either data set. Both catch the faults that findings name with a chance of at least .999; more runs bound more

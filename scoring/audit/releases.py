@@ -23,7 +23,7 @@ from scoring.audit.transcript import (
 )
 from scoring.card import Mechanism
 from scoring.dp.sampler import Sampler, SeededSampler
-from scoring.fitting import Progress, no_progress
+from scoring.progress import Progress, no_progress
 
 T = TypeVar("T")
 WHOLE_RUN = "whole run"

@@ -9,7 +9,7 @@ from scipy.stats import chi2, ncx2, norm
 
 from scoring.audit.finding import HALF_SIGMA, ROUNDED, Finding
 from scoring.dp.sampler import Sampler
-from scoring.fitting import Progress, no_progress
+from scoring.progress import Progress, no_progress
 
 LEAST_P = 1e-6
 """A sampler is refused by one test below it; of a million true samplers one would be."""
