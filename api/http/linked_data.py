@@ -4,6 +4,8 @@ The processes that canonicalize have a bound of their own. But whoever is turned
 looked up and verified half-way before, in the one process that all formats share, and of that anybody could ask a lot.
 """
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +17,11 @@ from api.http.service import Service, service_of
 from api.problems import TokenMissing
 from identity.errors import LinkedDataBusy
 from identity.ldp_vc import peek_needs_rdf
+
+#: How long a presentation waits at the door for a place, and how often it looks. It takes its connection and no thread:
+#: an honest rush gets its turn, and whoever asks again at once is slowed down by as much.
+DOOR_WAIT_S = 1.0
+_LOOK_EVERY_S = 0.25
 
 
 @contextmanager
@@ -38,7 +45,7 @@ def linked_data_place(service: Service, tenant_id: str, vp_token: Any) -> Iterat
 
 
 async def linked_data_door(request: Request) -> AsyncIterator[None]:
-    """The same for a request with a bearer token and a JSON body, for as long as it is served.
+    """The same for a request with a bearer token and a JSON body, for as long as it is served; waits a moment for it.
 
     A token that is not valid gets no place, and is refused further in. One whose client was disabled gets one until
     then: that it was is in the database.
@@ -52,7 +59,11 @@ async def linked_data_door(request: Request) -> AsyncIterator[None]:
     if tenant_id is None:
         yield
         return
-    with linked_data_place(service_of(request), tenant_id, vp_token):
+    service = service_of(request)
+    give_up_at_s = time.monotonic() + DOOR_WAIT_S
+    while not service.linked_data_places.has_room(tenant_id) and time.monotonic() < give_up_at_s:
+        await asyncio.sleep(_LOOK_EVERY_S)
+    with linked_data_place(service, tenant_id, vp_token):
         yield
 
 

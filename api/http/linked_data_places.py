@@ -15,6 +15,11 @@ class LinkedDataPlaces:
         self._lock = threading.Lock()
         self._taken: Counter[str] = Counter()
 
+    def has_room(self, tenant_id: str) -> bool:
+        """Whether the tenant could take a place now."""
+        with self._lock:
+            return self._taken.total() < self._most and self._taken[tenant_id] < self._most_of_one_tenant
+
     def take(self, tenant_id: str) -> None:
         """Take a place of a tenant's; raises LinkedDataBusy where none is free, or the tenant has its share."""
         with self._lock:

@@ -138,6 +138,18 @@ def test_a_wallet_is_turned_away_too_and_its_request_stays_open(
     assert not places._taken
 
 
+def test_a_presentation_waits_a_moment_at_the_door_for_a_place(
+    shared: Any, places: LinkedDataPlaces, linked_data: LinkedDataWorkers
+) -> None:
+    request, vp_token = presented(shared, linked_data, RDF)
+    with full(places, tenant_id(shared)):
+        soon = threading.Timer(0.1, places.give_back, [tenant_id(shared)])
+        soon.start()
+        assert shared.submit(request, vp_token).status_code == 201
+        soon.join()
+        places.take(tenant_id(shared))
+
+
 def test_what_needs_no_canonicalizing_needs_no_place(
     shared: Any, places: LinkedDataPlaces, linked_data: LinkedDataWorkers
 ) -> None:
