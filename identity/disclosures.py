@@ -22,7 +22,7 @@ from identity.errors import (
 MAX_DISCLOSURE_CHARS = 65_536
 SD_NAMES = frozenset({"_sd", "...", "_sd_alg"})
 
-_CONTAINERS = (dict, list)
+_CONTAINER_TYPES = frozenset({dict, list})
 
 
 def digest_of(text: str) -> str:
@@ -95,7 +95,7 @@ class _Discloser:
         claims: JsonObject = {}
         for name, member in value.items():
             if name != "_sd":
-                claims[name] = self._disclose(member, depth + 1) if isinstance(member, _CONTAINERS) else member
+                claims[name] = self._disclose(member, depth + 1)
         if "_sd" not in value:
             return claims
         digests = value["_sd"]
@@ -120,6 +120,8 @@ class _Discloser:
     def _disclose_array(self, value: list[JsonValue], depth: int) -> list[JsonValue]:
         if depth > MAX_JSON_DEPTH:
             raise JsonDepth
+        if _CONTAINER_TYPES.isdisjoint(map(type, value)):  # most arrays are of numbers, a month each
+            return value
         elements: list[JsonValue] = []
         for element in value:
             if isinstance(element, dict) and "..." in element:
@@ -131,8 +133,7 @@ class _Discloser:
                 if len(parts) != 2:
                     raise DisclosureMisplaced
                 element = parts[1]
-            # Most arrays are of numbers, a month each: they need no call of their own.
-            elements.append(self._disclose(element, depth + 1) if isinstance(element, _CONTAINERS) else element)
+            elements.append(self._disclose(element, depth + 1))
         return elements
 
     def _disclose(self, value: JsonValue, depth: int) -> JsonValue:

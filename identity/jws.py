@@ -24,7 +24,7 @@ MAX_JWS_CHARS = 65_536
 _ALLOWED_HEADERS = {"alg", "typ", "kid"}
 _KEY_SOURCES = {"jku", "jwk", "x5u", "x5c", "x5t", "x5t#S256"}
 # The characters of DID URLs that we can resolve: no slash, no space, no quote, no percent but in the colon of a port.
-_KID = re.compile(r"(?!.{2049})(?:[A-Za-z0-9._:#~=-]|%3A)+")
+_KID = re.compile(r"(?!.{2049})(?:[A-Za-z0-9._:#~=-]++|%3A)+")
 
 
 @dataclass(frozen=True, kw_only=True)
