@@ -5,15 +5,15 @@ Needs the training extra, as `credence train` does; nothing that serves imports 
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from api.cli.terminal import CommandFailed, LateProgress, format_epsilon, print_json
 
 try:
-    from scoring.audit.audit import RUNS, SHORT_RUNS, audit_privacy
+    from scoring.audit.audit import FULL, SHORT, audit_privacy
     from scoring.audit.bounds import CONFIDENCE, LEAST_POWER, epsilon_of_mu
     from scoring.audit.finding import FAULTS, Finding
     from scoring.audit.subjects import DELTA_E12, EPSILON_MICRO
-    from scoring.dp.sampler import SystemSampler
 except ModuleNotFoundError as missing:
     raise CommandFailed(f"An audit needs {missing.name}: pip install 'credence[training]'.") from None
 
@@ -23,9 +23,8 @@ _HEADINGS = ("audited", "of", "claimed", "at least", "moved", "runs", *FAULTS, "
 def run_audit(*, runs: int | None, seed: int, short: bool, as_json: bool) -> None:
     """Audit, print every finding, and fail where one did not pass."""
     with LateProgress() as progress:
-        findings = audit_privacy(
-            SystemSampler(), runs=runs or (SHORT_RUNS if short else RUNS), seed=seed, progress=progress.show
-        )
+        extent = SHORT if short else FULL
+        findings = audit_privacy(replace(extent, runs=runs or extent.runs), seed=seed, progress=progress.show)
     if as_json:
         print_json(_document(findings, seed))
     else:

@@ -302,14 +302,16 @@ def train(
 
 @app.command("audit-privacy")
 def audit_privacy(
-    runs: Annotated[int | None, typer.Option(min=100, max=1_000_000, help="On either data set.  [10000]")] = None,
+    runs: Annotated[
+        int | None, typer.Option(min=100, max=1_000_000, help="On either data set.  [10000; 250 where short]")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Chooses the data; the noise is the operating system's.")] = 1,
-    short: Annotated[bool, typer.Option("--short", help="250 runs, where --runs does not say how many.")] = False,
+    short: Annotated[bool, typer.Option("--short", help="Fewer runs, which bound less sharply.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Attack the privacy claim: how well does anyone tell small data with and without one person apart?
 
-    Runs the real sampler and the real fit on at most 50 synthetic rows; nothing is charged to any population. Prints
+    Runs the real samplers and the real fits on at most 50 synthetic rows; nothing is charged to any population. Prints
     what is claimed and what was shown at least, at 99% confidence. Exit code 1: something passes its claim, or a fault
     might go unseen.
     """

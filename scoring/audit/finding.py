@@ -11,7 +11,7 @@ from typing import Literal
 
 from scoring.audit.bounds import LEAST_POWER
 
-Check = Literal["sensitivity", "accounting", "release", "transcript", "sampler", "gradient"]
+Check = Literal["sensitivity", "accounting", "release", "transcript", "sampler"]
 Measure = Literal["L2", "rho", "mu", "-log10 p"]
 
 HALF_SIGMA, TWICE, AGAIN, ROUNDED = FAULTS = ("half sigma", "twice", "uncharged", "rounded")

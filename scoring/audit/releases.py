@@ -27,7 +27,8 @@ from scoring.progress import Progress, no_progress
 
 T = TypeVar("T")
 WHOLE_RUN = "whole run"
-NOISED_PREFIXES = 2
+MOST_ALIKE = 3
+"""So many releases of one name are audited alone: the first, the last, and the one that a person moves the farthest."""
 _REPEATED = 20
 _MOST_RUNS = 1_000_000
 _BLOCK = 100_000
@@ -38,16 +39,17 @@ def audit_subject(
     sampler: Sampler,
     *,
     runs: int,
-    transcript_runs: int | None = None,
+    transcript_runs: int,
+    noised_prefixes: int = 2,
     random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     progress: Progress = no_progress,
 ) -> list[Finding]:
-    """Audit a computation: its whole run so often on either data set, and each release as often or what power takes.
+    """Audit a computation: each release `runs` times on either data set, or as often as its power takes, and the whole.
 
-    Sums are looked at after the values of a few runs, the first without noise, on every neighbouring data set. Whole
-    runs are as many as single releases, but where `transcript_runs` says how many; with 0 there is no finding of them.
+    Sums are looked at after the values of a few runs, the first without noise, on every neighbouring data set. With
+    no transcript runs there is no finding of the whole.
     """
-    samplers = [SeededSampler(0, noiseless=True), *[sampler] * NOISED_PREFIXES]
+    samplers = [SeededSampler(0, noiseless=True), *[sampler] * noised_prefixes]
     prefixes = [record(subject, subject.less, one, random_bytes) for one in samplers]
     try:
         tried = [_try_neighbours(subject, prefix, progress) for prefix in prefixes]
@@ -58,14 +60,14 @@ def audit_subject(
         audit_accounting(subject, prefixes),
         *audit_releases(subject, tried[0], sampler, runs=runs, progress=progress),
     ]
-    if (whole_runs := runs if transcript_runs is None else transcript_runs) > 0:
+    if transcript_runs > 0:
         shifts = [_moved_squared(tried[0].less, more) for more in tried[0].more]
         findings.append(
             audit_transcript(
                 subject,
                 subject.neighbours[shifts.index(max(shifts))],
                 sampler,
-                runs=whole_runs,
+                runs=transcript_runs,
                 random_bytes=random_bytes,
                 progress=progress,
             )
@@ -127,14 +129,28 @@ def audit_releases(
     subject: Subject[T], tried: Tried, sampler: Sampler, *, runs: int, progress: Progress
 ) -> list[Finding]:
     """Each release alone, with the neighbour that moves its sum the farthest; one not charged has a claim of 0."""
+    shifts = [max(_distance(fewer, more[index]) for more in tried.more) for index, fewer in enumerate(tried.less)]
     findings = []
-    for index, fewer in enumerate(tried.less):
-        progress("releases", index, len(tried.less))
+    for number, index in enumerate(chosen := _choose(tried.less, shifts)):
+        progress(f"{subject.name}: releases", number, len(chosen))
+        fewer = tried.less[index]
         more = max((draws[index] for draws in tried.more), key=lambda draw: _distance(fewer, draw))
         claim = math.sqrt(mu_squared(_mechanism(fewer), rows_per_person=subject.rows_per_person))
         finding = _audit_release(fewer, more, sampler, claim=claim, runs=runs)
         findings.append(replace(finding, subject=subject.name, name=_numbered(tried.less, index)))
     return findings
+
+
+def _choose(draws: Sequence[Draw], shifts: Sequence[float]) -> list[int]:
+    """Which releases are audited alone: all, but of many of one name a few."""
+    chosen: list[int] = []
+    for name in dict.fromkeys(draw.name for draw in draws):
+        alike = [index for index, draw in enumerate(draws) if draw.name == name]
+        if len(alike) > MOST_ALIKE:
+            farthest = max(alike, key=lambda index: shifts[index] / draws[index].sigma_micro)
+            alike = sorted({alike[0], farthest, alike[-1]})
+        chosen += alike
+    return chosen
 
 
 def audit_transcript(
@@ -153,7 +169,7 @@ def audit_transcript(
     """
     said_more, moved = [0, 0], 0.0
     for number in range(runs):
-        progress("transcripts", number, runs)
+        progress(f"{subject.name}: whole runs", number, runs)
         for side, (own, other) in enumerate(((subject.less, more), (more, subject.less))):
             transcript = record(subject, own, sampler, random_bytes)
             try:
@@ -182,15 +198,17 @@ def audit_transcript(
 def _try_neighbours(subject: Subject[T], prefix: Transcript, progress: Progress) -> Tried:
     more = []
     for number, neighbour in enumerate(subject.neighbours):
-        progress("neighbours", number, len(subject.neighbours))
+        progress(f"{subject.name}: neighbours", number, len(subject.neighbours))
         more.append(replay(subject, neighbour, prefix).draws)
     return Tried(less=replay(subject, subject.less, prefix).draws, more=more)
 
 
 def _audit_release(fewer: Draw, more: Draw, sampler: Sampler, *, claim: float, runs: int) -> Finding:
     mu = _distance(fewer, more) * MICRO / fewer.sigma_micro
-    faults = {HALF_SIGMA: (claim, 2 * mu), TWICE: (claim, 2 * mu), AGAIN: (0.0, mu)}
-    runs, powers = _enough(runs, faults if claim else {})
+    faults = {AGAIN: (0.0, mu)}
+    if claim:
+        faults = {HALF_SIGMA: (claim, 2 * mu), TWICE: (claim, 2 * mu), **faults}
+    runs, powers = _enough(runs, faults)
     moved = more.sums - fewer.sums
     said_more = []
     for sums in (fewer.sums, more.sums):

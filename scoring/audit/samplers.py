@@ -24,6 +24,7 @@ _WIDTH = 100
 def audit_sampler(
     sampler: Sampler,
     *,
+    name: str,
     sigmas: Sequence[float] = SIGMAS,
     draws: int = DRAWS,
     progress: Progress = no_progress,
@@ -36,7 +37,7 @@ def audit_sampler(
     """
     findings = []
     for number, sigma in enumerate(sigmas):
-        progress("samplers", number, len(sigmas))
+        progress(name, number, len(sigmas))
         sums = np.arange(_WIDTH, dtype=np.int64) * 1_000_003 - 50_000_000
         calls = [
             np.array(sampler.add_noise(sums.tolist(), sigma_micro=round(sigma * 1e6)), dtype=np.int64) - sums
@@ -47,6 +48,7 @@ def audit_sampler(
         classes = _pool(probabilities, draws)
         findings.append(
             _finding(
+                name,
                 f"sigma {sigma:g}",
                 chi_square_p(noise.ravel(), values, probabilities, classes),
                 draws,
@@ -56,7 +58,9 @@ def audit_sampler(
                 },
             )
         )
-        findings.append(_finding(f"sigma {sigma:g}, memory", min(_memory_p(noise), _memory_p(noise.T)), draws, {}))
+        findings.append(
+            _finding(name, f"sigma {sigma:g}, memory", min(_memory_p(noise), _memory_p(noise.T)), draws, {})
+        )
     return findings
 
 
@@ -129,9 +133,9 @@ def _memory_p(noise: NDArray[np.int64]) -> float:
     return float(chi2.sf(((table - expected) ** 2 / expected).sum(), freedom))
 
 
-def _finding(name: str, p: float, draws: int, powers: dict[str, float]) -> Finding:
+def _finding(subject: str, name: str, p: float, draws: int, powers: dict[str, float]) -> Finding:
     return Finding(
-        subject="sampler",
+        subject=subject,
         check="sampler",
         name=name,
         measure="-log10 p",

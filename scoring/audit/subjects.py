@@ -8,6 +8,7 @@ from scoring.audit.transcript import Subject
 from scoring.dp.accounting import budget_rho_e12
 from scoring.dp.mechanisms import Releases
 from scoring.fitting import Records, fit_scorecard, read_records
+from scoring.network.fitting import fit_network
 from scoring.rows import Row
 from scoring.schema import Schema, parse_schema
 
@@ -43,6 +44,8 @@ kind = "categorical"
 categories = ["farm", "shop"]
 source = "urn:credence:audited:1#/trade"
 """
+Run = Callable[[Records, Releases, Callable[[int], bytes]], Hashable]
+
 _VALUES = {"balance": ("0.5", "1.5", ""), "late": ("0", "1", ""), "trade": ("farm", "shop", "none of these", "")}
 
 
@@ -52,12 +55,41 @@ def audited_schema() -> Schema:
 
 
 def scorecard_subject(seed: int) -> Subject[Records]:
-    """The real reading and the real fit.
+    """The real reading, and the real fit of the scorecard."""
+    schema = audited_schema()
+
+    def run(records: Records, releases: Releases, random_bytes: Callable[[int], bytes]) -> Hashable:
+        return fit_scorecard(schema, records, releases, row_cap=ROW_CAP, random_bytes=random_bytes)
+
+    return _subject("scorecard", run, schema, seed)
+
+
+def network_subject(seed: int) -> Subject[Records]:
+    """The real reading, and the real fit of the network: a hundred sums of clipped gradients."""
+    schema = audited_schema()
+
+    def run(records: Records, releases: Releases, random_bytes: Callable[[int], bytes]) -> Hashable:
+        network = fit_network(
+            schema.inputs,
+            records,
+            releases,
+            row_cap=ROW_CAP,
+            rows_per_person=schema.rows_per_person,
+            random_bytes=random_bytes,
+        )
+        tables = tuple((table.feature, table.values.tobytes()) for table in network.tables)
+        return tables, network.hidden.tobytes(), network.output.tobytes()
+
+    return _subject("network", run, schema, seed)
+
+
+def _subject(name: str, run: Run, schema: Schema, seed: int) -> Subject[Records]:
+    """Small data for a fit.
 
     Nearly all rows are good ones of one kind, so that a bad row of that kind is nearly all residual. The neighbours
     are every kind of person of one kind of row, each with a row over the cap, and some with rows of two kinds.
     """
-    schema, source = audited_schema(), random.Random(seed)  # noqa: S311 - nobody's data
+    source = random.Random(seed)  # noqa: S311 - nobody's data
     kinds = list(product(*_VALUES.values()))
     common = source.choice([kind for kind in kinds if "" not in kind])
     rows = [_row(schema, f"other-{n}", common if n % 8 else source.choice(kinds), "0") for n in range(ROWS)]
@@ -73,11 +105,8 @@ def scorecard_subject(seed: int) -> Subject[Records]:
         [(source.choice(kinds), source.choice("01")) for _ in range(ROWS_PER_PERSON + 1)] for _ in range(len(kinds))
     ]
 
-    def run(records: Records, releases: Releases, random_bytes: Callable[[int], bytes]) -> Hashable:
-        return fit_scorecard(schema, records, releases, row_cap=ROW_CAP, random_bytes=random_bytes)
-
     return Subject(
-        name="scorecard",
+        name=name,
         run=run,
         less=read_records(schema, rows),
         neighbours=[read(person) for person in people],

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from api.cli import audit_privacy as command
+from scoring.audit.audit import FULL, SHORT, Extent
 from scoring.audit.finding import FAULTS, HALF_SIGMA, ROUNDED, Finding
-from scoring.dp.sampler import Sampler, SystemSampler
 
 Credence = Callable[..., Any]
 
@@ -34,8 +35,8 @@ def found(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
     asked: dict[str, Any] = {}
 
     def of(*findings: Finding) -> dict[str, Any]:
-        def audit(sampler: Sampler, **how: Any) -> list[Finding]:
-            asked.update(how, sampler=sampler)
+        def audit(extent: Extent, **how: Any) -> list[Finding]:
+            asked.update(how, extent=extent)
             return list(findings)
 
         monkeypatch.setattr(command, "audit_privacy", audit)
@@ -62,9 +63,13 @@ def test_a_short_audit_of_what_is_real_passes_and_would_catch_every_fault(creden
         assert one["at_least"] <= one["claimed"]
         assert all(power >= report["least_power"] for power in one["power"].values())
         assert set(one["power"]) <= set(FAULTS)
-    of_samplers = {one["name"]: one["power"] for one in report["findings"] if one["check"] == "sampler"}
-    assert of_samplers["sigma 0.6"].keys() == {HALF_SIGMA, ROUNDED}
-    assert of_samplers["sigma 50000"].keys() == {HALF_SIGMA}
+    for sampler in ("OpenDP's sampler", "table sampler"):
+        powers = {one["name"]: one["power"] for one in report["findings"] if one["subject"] == sampler}
+        assert powers["sigma 0.6"].keys() == {HALF_SIGMA, ROUNDED}
+        assert powers["sigma 50000"].keys() == {HALF_SIGMA}
+    gradients = [one for one in report["findings"] if one["name"].startswith("gradient_sums")]
+    assert {one["check"] for one in gradients} == {"sensitivity", "release"}
+    assert all(one["moved"] > 0.9 for one in gradients)
     (whole,) = [one for one in report["findings"] if one["check"] == "transcript" and one["subject"] == "scorecard"]
     assert 0 < whole["at_least_epsilon"] < whole["claimed_epsilon"]
 
@@ -76,19 +81,24 @@ def test_what_is_claimed_stands_beside_what_was_shown(credence: Credence, found:
     assert "passed" in printed
     assert "nothing is charged to any population" in printed
     assert "claimed 11, at least 8.423" in printed
-    assert (asked["runs"], asked["seed"]) == (10_000, 1)
-    assert isinstance(asked["sampler"], SystemSampler)
+    assert (asked["extent"], asked["seed"]) == (FULL, 1)
+    assert FULL.runs == 10_000
 
 
 @pytest.mark.parametrize(
-    ("options", "runs"), [(["--short"], 250), (["--runs", "700"], 700), (["--short", "--runs", "700"], 700)]
+    ("options", "extent"),
+    [
+        (["--short"], SHORT),
+        (["--runs", "700"], replace(FULL, runs=700)),
+        (["--short", "--runs", "700"], replace(SHORT, runs=700)),
+    ],
 )
 def test_runs_are_as_asked(
-    credence: Credence, found: Callable[..., dict[str, Any]], options: list[str], runs: int
+    credence: Credence, found: Callable[..., dict[str, Any]], options: list[str], extent: Extent
 ) -> None:
     asked = found(finding(bound=1.6))
     credence("audit-privacy", *options, "--seed", "5")
-    assert (asked["runs"], asked["seed"]) == (runs, 5)
+    assert (asked["extent"], asked["seed"]) == (extent, 5)
 
 
 @pytest.mark.parametrize("bound", [2.01, math.inf])

@@ -46,12 +46,12 @@ class Alternating(SeededSampler):
     ids=lambda sampler: type(sampler).__name__,
 )
 def test_a_sampler_with_a_fault_is_refused_at_every_deviation(sampler: Sampler) -> None:
-    findings = audit_sampler(sampler, sigmas=SIGMAS[1:])
+    findings = audit_sampler(sampler, name="a", sigmas=SIGMAS[1:])
     for distribution, memory in zip(findings[::2], findings[1::2], strict=True):
         assert not (distribution.holds and memory.holds)
 
 
 def test_a_rounded_normal_is_refused_where_it_differs() -> None:
-    below, above = audit_sampler(SeededSampler(1), sigmas=[0.6])[0], audit_sampler(SeededSampler(1), sigmas=[7.0])[0]
+    below, above = (audit_sampler(SeededSampler(1), name="a", sigmas=[sigma])[0] for sigma in (0.6, 7.0))
     assert not below.holds
     assert above.holds

@@ -1,0 +1,54 @@
+"""Everything that releases is audited: a release that no audited computation makes fails here."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import scoring
+from scoring.audit.subjects import ROWS, audited_schema, network_subject, scorecard_subject
+from scoring.audit.transcript import Subject, record
+from scoring.dp.sampler import SeededSampler
+from scoring.fitting import Records
+
+ROOM = Path(scoring.__file__).parent
+
+
+def released_names() -> Iterator[str]:
+    """The name that each call of `release`, or of a helper `_release`, gives what it releases; it is a literal."""
+    for path in sorted(ROOM.rglob("*.py")):
+        for function in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(function, ast.FunctionDef) or function.name == "_release":
+                continue
+            for node in ast.walk(function):
+                if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in {"release", "_release"}:
+                    names = [one.value for one in node.args if isinstance(one, ast.Constant)]
+                    assert names, f"{path} releases under a name that is not a literal"
+                    yield str(names[0])
+
+
+def test_each_release_in_the_room_is_one_that_the_audit_makes() -> None:
+    audited = {
+        draw.name
+        for subject in (scorecard_subject(1), network_subject(1))
+        for draw in record(subject, subject.less, SeededSampler(1), bytes).draws
+    }
+    assert set(released_names()) == audited
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_data_are_small_and_a_person_is_not(seed: int) -> None:
+    """At most 50 rows, whatever the seed; the person more has all the rows that the cap allows."""
+    subject: Subject[Records] = scorecard_subject(seed)
+    assert len(subject.less.labels) == ROWS
+    for neighbour in subject.neighbours:
+        assert len(neighbour.labels) == ROWS + subject.rows_per_person <= 50
+        assert set(neighbour.persons) - set(subject.less.persons) == {"somebody"}
+    assert subject.rows_per_person == audited_schema().rows_per_person > 1
+
+
+def test_a_seed_is_its_data() -> None:
+    one, same, other = (scorecard_subject(seed).less for seed in (1, 1, 2))
+    assert one.cells.tolist() == same.cells.tolist()
+    assert one.cells.tolist() != other.cells.tolist()
