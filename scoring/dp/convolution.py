@@ -42,7 +42,7 @@ class SystemTableSampler:
 
     def add_noise(self, sums: Sequence[int], *, sigma_micro: int) -> list[int]:
         """Raises PrivacyParametersInvalid where a sum or the noise could pass 64 bits."""
-        if not 0 < sigma_micro <= MOST_DEVIATION * 10**6 or any(abs(one) >= 2**62 for one in sums):
+        if not 0 < sigma_micro <= MOST_DEVIATION * 10**6 or max(map(abs, sums), default=0) >= 2**62:
             raise PrivacyParametersInvalid
         noise = draw_gaussian(len(sums), variance=Fraction(sigma_micro**2, 10**12), random_bytes=os.urandom)
         noised: list[int] = (np.asarray(sums, dtype=np.int64) + noise).tolist()

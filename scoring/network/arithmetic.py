@@ -35,18 +35,21 @@ SIGMOID_REACH, SIGMOID_STEPS = 32, 256
 
 def activate(sums: Array) -> tuple[Array, Array]:
     """Softsign x / (1 + |x|) of hidden sums, rounded, and 1 + |x| in units of LOG_ODDS_UNIT."""
-    spans = abs(sums) + 1 / LOG_ODDS_UNIT
-    return (sums * ONE / spans).round(), spans
+    spans = abs(sums)
+    spans += 1 / LOG_ODDS_UNIT
+    activations = sums * ONE
+    activations /= spans
+    return activations.round(), spans
 
 
 def log_odds_of(inputs: Array, hidden: Array, output: Array) -> Array:
-    """Log odds (rows,) of bad to good in LOG_ODDS_UNIT: `inputs` (rows, d) end in ONE, `hidden` is (units, d).
+    """Log odds (rows,) of bad to good in LOG_ODDS_UNIT: `inputs` (d, rows) end in ONE, `hidden` is (units, d).
 
     `output` (units + d,) weighs the hidden units, then the inputs themselves.
     """
-    units = hidden.shape[0]
-    activations, _ = activate(inputs @ hidden.T)
-    total: Array = activations @ output[:units] + inputs @ output[units:]
+    units = len(hidden)
+    activations, _ = activate(hidden @ inputs)
+    total: Array = output[:units] @ activations + output[units:] @ inputs
     return total
 
 

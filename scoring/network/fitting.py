@@ -112,14 +112,7 @@ def fit_network(
     )
     size = math.sqrt(mean_square(tables, counts))
 
-    blocks = range(0, len(records.labels), BLOCK_ROWS) or range(1)
-    batches = [
-        build_batch(
-            encode(tables, records.cells[start : start + BLOCK_ROWS]),
-            records.labels[start : start + BLOCK_ROWS].to(torch.float64),
-        )
-        for start in blocks
-    ]
+    batches = build_batches(encode(tables, records.cells), records.labels.to(torch.float64))
     clip = Clip(norm=CLIP_SHARE * size, bound=choose_bound(rho_of_step, rows_per_person))
     learner = Learner(
         inputs=sum(table.values.shape[1] for table in tables) + 1, size=size, base_rate=base_rate, key=random_bytes(32)
@@ -155,11 +148,20 @@ def fit_network(
 
 
 def encode(tables: Sequence[InputTable], cells: torch.Tensor) -> torch.Tensor:
-    """(rows, columns) public cells to (rows, d) inputs in units of 1 / ONE, the constant one last."""
-    values = [torch.from_numpy(table.values).to(cells.device, torch.float64) for table in tables]
-    looked_up = [of_cell[cells[:, place]] for place, of_cell in enumerate(values)]
-    ones = torch.full((len(cells), 1), float(ONE), dtype=torch.float64, device=cells.device)
-    return torch.cat([*looked_up, ones], dim=1)
+    """(rows, columns) public cells to (d, rows) inputs in units of 1 / ONE, the constant one last."""
+    values = [torch.from_numpy(table.values.T.astype(np.float64)).to(cells.device) for table in tables]
+    looked_up = [of_cell[:, cells[:, place]] for place, of_cell in enumerate(values)]
+    ones = torch.full((1, len(cells)), float(ONE), dtype=torch.float64, device=cells.device)
+    return torch.cat([*looked_up, ones])
+
+
+def build_batches(inputs: torch.Tensor, labels: torch.Tensor) -> list[Batch]:
+    """Rows in batches of BLOCK_ROWS, at least one."""
+    starts = range(0, len(labels), BLOCK_ROWS) or range(1)
+    return [
+        build_batch(inputs[:, start : start + BLOCK_ROWS].contiguous(), labels[start : start + BLOCK_ROWS])
+        for start in starts
+    ]
 
 
 def as_weights(weights: NDArray[np.float64]) -> NDArray[np.int32]:
@@ -202,23 +204,23 @@ class Learner:
     `hidden` and `output` are rounded as they would serve; after the last step they are the mean over the later half.
     """
 
-    def __init__(self, *, inputs: int, size: float, base_rate: float, key: bytes) -> None:
+    def __init__(self, *, inputs: int, size: float, base_rate: float, key: bytes, units: int = UNITS) -> None:
         generator = np.random.default_rng(list(key))  # a start, not noise: it protects nobody
-        hidden = generator.normal(0.0, 1.0 / size, (UNITS, inputs))
+        hidden = generator.normal(0.0, 1.0 / size, (units, inputs))
         hidden[:, -1] = 0.0
-        output = np.zeros(UNITS + inputs)
+        output = np.zeros(units + inputs)
         output[-1] = math.log(base_rate / (1 - base_rate))
         self._weights = np.concatenate([hidden.ravel(), output])
         self._first, self._second, self._sum = np.zeros((3, len(self._weights)))
-        self._inputs, self._steps = inputs, 0
+        self._shape, self._steps = hidden.shape, 0
 
     @property
     def hidden(self) -> NDArray[np.int32]:
-        return self._serving[: UNITS * self._inputs].reshape(UNITS, self._inputs)
+        return self._serving[: math.prod(self._shape)].reshape(self._shape)
 
     @property
     def output(self) -> NDArray[np.int32]:
-        return self._serving[UNITS * self._inputs :]
+        return self._serving[math.prod(self._shape) :]
 
     def step(self, gradient: NDArray[np.float64]) -> None:
         """One step of Adam (Kingma and Ba 2015) down a noised mean gradient."""

@@ -24,7 +24,7 @@ from scoring.network.arithmetic import (
 
 DELTA_BITS = 20
 """Deltas before clipping are rounded to this many bits, so that the sum of their squares is exact as well."""
-BLOCK_ROWS = 2**11
+BLOCK_ROWS = 2**12
 MOST_BOUND = 2**40
 """A block's sum at this bound reaches 2^53."""
 _ALMOST_ONE = 1 - 2.0**-40
@@ -33,7 +33,10 @@ _ALMOST_ONE = 1 - 2.0**-40
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Rows as a step sees them: (rows, d) fixed-point inputs that end in ONE, their squared norms, a label each."""
+    """Rows as a step sees them: (d, rows) fixed-point inputs that end in ONE, their squared norms, a label each.
+
+    A row of data is a column here, so that each unit's figures lie side by side.
+    """
 
     inputs: torch.Tensor
     squared_norms: torch.Tensor
@@ -41,8 +44,8 @@ class Batch:
 
 
 def build_batch(inputs: torch.Tensor, labels: torch.Tensor) -> Batch:
-    """A batch of (rows, d) inputs and (rows,) labels of 0 and 1, both doubles."""
-    return Batch(inputs=inputs, squared_norms=(inputs * inputs).sum(dim=1), labels=labels)
+    """A batch of (d, rows) inputs and (rows,) labels of 0 and 1, both doubles."""
+    return Batch(inputs=inputs, squared_norms=(inputs * inputs).sum(dim=0), labels=labels)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,33 +66,30 @@ def clipped_sums(batch: Batch, hidden: torch.Tensor, output: torch.Tensor, clip:
 
     Flat: (units, d) by `hidden`, then (units + d,) by `output`. A row contributes a norm of `clip.bound` at most.
     """
-    units = hidden.shape[0]
+    units = len(hidden)
     inputs, inputs_squared = batch.inputs, batch.squared_norms
-    sums = inputs @ torch.cat([hidden, output[None, units:]]).T
-    activations, spans = activate(sums[:, :units])
-    log_odds = (activations @ output[:units] + sums[:, units]) * LOG_ODDS_UNIT
+    sums = torch.cat([hidden, output[None, units:]]) @ inputs
+    activations, spans = activate(sums[:units])
+    log_odds = (output[:units] @ activations + sums[units]) * LOG_ODDS_UNIT
     residuals = (sigmoid(log_odds) - batch.labels) * 2.0**DELTA_BITS
     deltas = sums  # its place is used again
-    torch.mul(residuals[:, None], output[:units] * (2.0**-WEIGHT_BITS / LOG_ODDS_UNIT**2), out=deltas[:, :units])
-    deltas[:, :units].div_(spans.mul_(spans))  # the slope of softsign is 1 / (1 + |x|)^2
-    deltas[:, units] = residuals
+    back = output[:units] * (2.0**-WEIGHT_BITS / LOG_ODDS_UNIT**2)
+    torch.mul(back[:, None], residuals, out=deltas[:units])
+    deltas[:units].div_(spans.mul_(spans))  # the slope of softsign is 1 / (1 + |x|)^2
+    deltas[units] = residuals
     deltas.round_()
 
     # Norms are of integers, so that no order of addition makes a row's norm depend on the rows around it.
-    seen_squared = _squared_norms(activations) + inputs_squared
-    norms = (_squared_norms(deltas[:, :units]) * inputs_squared + deltas[:, units].square() * seen_squared).sqrt_()
+    seen_squared = (activations * activations).sum(dim=0) + inputs_squared
+    squares = deltas * deltas
+    norms = (squares[:units].sum(dim=0) * inputs_squared + squares[units] * seen_squared).sqrt_()
     rounding = (inputs_squared * units + seen_squared).sqrt_() * 0.5  # the most that rounding to nearest adds
     scale = clip.scale / (ONE * 2.0**DELTA_BITS)  # of a delta: what flowed in carries ONE
     room = (clip.bound * _ALMOST_ONE - rounding).clamp_(min=0.0)
-    shrink = (room / norms.clamp_(min=1.0)).clamp_(max=scale)
-    deltas.mul_(shrink[:, None]).round_()
+    deltas.mul_((room / norms.clamp_(min=1.0)).clamp_(max=scale)).round_()
 
-    by_inputs = deltas.T @ inputs
-    return torch.cat([by_inputs[:units].flatten(), deltas[:, units] @ activations, by_inputs[units]])
-
-
-def _squared_norms(rows: torch.Tensor) -> torch.Tensor:
-    return (rows * rows).sum(dim=1)
+    by_inputs = deltas @ inputs.T
+    return torch.cat([by_inputs[:units].flatten(), activations @ deltas[units], by_inputs[units]])
 
 
 def sigmoid(log_odds: torch.Tensor) -> torch.Tensor:

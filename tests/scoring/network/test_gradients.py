@@ -53,7 +53,7 @@ def test_the_sum_is_that_of_clipped_autograd_gradients(norm: float) -> None:
     assert norm == 50.0 or 0.05 < float((norms > norm).double().mean()) <= 1.0
     wanted = (gradients * (norm / norms).clamp(max=1.0)[:, None]).sum(dim=0)
     clip = Clip(norm=norm, bound=MOST_BOUND)
-    ours = clipped_sums(build_batch(inputs, labels), hidden, output, clip) / clip.scale
+    ours = clipped_sums(build_batch(inputs.T, labels), hidden, output, clip) / clip.scale
     assert float((ours - wanted).norm()) < 1e-5 * float(wanted.norm())
 
 
@@ -93,7 +93,7 @@ def test_the_sum_is_opacuss() -> None:
         nn.functional.binary_cross_entropy_with_logits(network(inputs / ONE), labels, reduction="sum").backward()
         optimizer.clip_and_accumulate()
     theirs = torch.cat([parameter.summed_grad.flatten() for parameter in network.parameters()])
-    ours = clipped_sums(build_batch(inputs, labels), hidden, output, FINE) / FINE.scale
+    ours = clipped_sums(build_batch(inputs.T, labels), hidden, output, FINE) / FINE.scale
     assert float((ours - theirs).norm()) < 1e-5 * float(theirs.norm())
 
 
@@ -131,7 +131,7 @@ def test_one_record_moves_the_integer_sum_by_at_most_its_bound(
     def summed(records: list[tuple[list[int], int]]) -> list[int]:
         inputs = torch.tensor([[*values, ONE] for values, _ in records], dtype=torch.float64).reshape(-1, INPUTS)
         labels = torch.tensor([label for _, label in records], dtype=torch.float64)
-        sums = clipped_sums(build_batch(inputs, labels), hidden, output, Clip(norm=norm, bound=bound))
+        sums = clipped_sums(build_batch(inputs.T, labels), hidden, output, Clip(norm=norm, bound=bound))
         assert torch.equal(sums, sums.round())
         return [int(value) for value in sums.tolist()]
 
@@ -146,10 +146,10 @@ def test_a_rows_part_is_the_same_in_every_batch() -> None:
     hidden, output = weights(16, 40, seed=5)
     inputs, labels = rows(3_000, 40, seed=6)
     clip = Clip(norm=2.0, bound=2**24)
-    whole = clipped_sums(build_batch(inputs, labels), hidden, output, clip)
+    whole = clipped_sums(build_batch(inputs.T, labels), hidden, output, clip)
     order = torch.randperm(3_000, generator=torch.Generator().manual_seed(7))
     parts = sum(
-        clipped_sums(build_batch(inputs[part], labels[part]), hidden, output, clip)
+        clipped_sums(build_batch(inputs[part].T, labels[part]), hidden, output, clip)
         for part in order.split([1, 7, 1_000, 1_992])
     )
     assert torch.equal(whole, parts)  # type: ignore[arg-type]
@@ -158,9 +158,9 @@ def test_a_rows_part_is_the_same_in_every_batch() -> None:
 def test_numpy_and_torch_score_the_same_bits() -> None:
     hidden, output = weights(16, 40, seed=8)
     inputs, _ = rows(2_000, 40, seed=9)
-    in_torch = log_odds_of(inputs, hidden, output).numpy()
-    in_numpy = log_odds_of(inputs.numpy(), hidden.numpy(), output.numpy())
-    one_by_one = [log_odds_of(row[None], hidden.numpy(), output.numpy())[0] for row in inputs.numpy()[:50]]
+    in_torch = log_odds_of(inputs.T, hidden, output).numpy()
+    in_numpy = log_odds_of(inputs.numpy().T, hidden.numpy(), output.numpy())
+    one_by_one = [log_odds_of(row, hidden.numpy(), output.numpy()) for row in inputs.numpy()[:50]]
     assert np.array_equal(in_torch, in_numpy)
     assert np.array_equal(in_numpy, np.rint(in_numpy))
     assert np.array_equal(in_numpy[:50], one_by_one)
