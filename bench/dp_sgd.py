@@ -4,10 +4,10 @@
 
 A step is everything from a batch to the next weights: forward, each row's gradient norm, the clipped sum, the noise,
 one step of Adam. Ours does it in integers that doubles hold, with the operating system's discrete Gaussian; Opacus's
-hooks and its ghost clipping in single precision, with torch's seeded normal. The three take turns of a few steps, and the figures
-are medians of the processor time of this process, so that other work on the machine counts as little as it can. The clipped
-sums are compared with those of Opacus's hooks in double precision: the largest difference by the largest sum, in the
-integer units of a fit and in fine ones.
+hooks and its ghost clipping in single precision, with torch's seeded normal. The three take turns of a few steps, and
+the figures are medians of this process's processor time, so that other work on the machine counts as little as it can.
+The clipped sums are compared with those of Opacus's hooks in double precision: the largest difference by the largest
+sum, in the integer units of a fit and in fine ones.
 """
 
 import argparse

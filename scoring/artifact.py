@@ -9,17 +9,29 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import rfc8785
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from scoring.card import CardInput, ModelCard, encode_card, parse_card
+from scoring.card import (
+    CardInput,
+    ModelCard,
+    PublishedCard,
+    PublishedNetworkCard,
+    encode_card,
+    encode_network_card,
+    is_network_card,
+    parse_card,
+    parse_network_card,
+)
 from scoring.errors import (
     ArtifactAltered,
     ArtifactExists,
@@ -29,7 +41,9 @@ from scoring.errors import (
     SchemaMismatch,
     WeightsInvalid,
 )
-from scoring.schema import parse_schema
+from scoring.network.encoding import InputTable
+from scoring.network.serving import Network
+from scoring.schema import Schema, parse_schema
 from scoring.scorecard import PointsTable, Scorecard
 
 WEIGHTS, CARD, SCHEMA, MANIFEST = "weights.safetensors", "card.json", "schema.toml", "MANIFEST.json"
@@ -45,19 +59,57 @@ class Artifact:
     card_json: bytes
     digest: bytes
 
+    @property
+    def model(self) -> Scorecard:
+        return self.scorecard
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkArtifact:
+    """A loaded network, as `Artifact` is a loaded scorecard."""
+
+    network: Network
+    card: ModelCard
+    card_json: bytes
+    digest: bytes
+
+    @property
+    def model(self) -> Network:
+        return self.network
+
+
+AnyArtifact = Artifact | NetworkArtifact
+Written = TypeVar("Written", Artifact, NetworkArtifact)
+
 
 def write_artifact(directory: Path, *, scorecard: Scorecard, card: ModelCard) -> Artifact:
     """Write a model so that it is there whole or not at all, having loaded it once; raises ArtifactInvalid.
 
     The directory must not exist yet; its parent must.
     """
+    weights, card_json = _encode_weights(scorecard), encode_card(scorecard, card)
+    return _write_files(directory, weights, card_json, scorecard.schema, load_artifact)
+
+
+def write_network(directory: Path, *, network: Network, card: ModelCard) -> NetworkArtifact:
+    """Write a network as `write_artifact` writes a scorecard."""
+    weights, card_json = _encode_network(network), encode_network_card(network, card)
+    return _write_files(directory, weights, card_json, network.schema, load_network)
+
+
+def write_model(directory: Path, model: Scorecard | Network, card: ModelCard) -> AnyArtifact:
+    """Write a model of either kind."""
+    if isinstance(model, Network):
+        return write_network(directory, network=model, card=card)
+    return write_artifact(directory, scorecard=model, card=card)
+
+
+def _write_files(
+    directory: Path, weights: bytes, card_json: bytes, schema: Schema, load: Callable[[Path], Written]
+) -> Written:
     if directory.exists() or directory.is_symlink():
         raise ArtifactExists
-    contents = {
-        WEIGHTS: _encode_weights(scorecard),
-        CARD: encode_card(scorecard, card),
-        SCHEMA: scorecard.schema.toml,
-    }
+    contents = {WEIGHTS: weights, CARD: card_json, SCHEMA: schema.toml}
     contents[MANIFEST] = _encode_manifest({name: hashlib.sha256(data).hexdigest() for name, data in contents.items()})
     unfinished = directory.parent / f".{directory.name}.{secrets.token_hex(8)}"
     try:
@@ -68,14 +120,14 @@ def write_artifact(directory: Path, *, scorecard: Scorecard, card: ModelCard) ->
                 file.flush()
                 os.fsync(file.fileno())
         _sync_directory(unfinished)
-        artifact = load_artifact(unfinished)
+        written = load(unfinished)
         unfinished.rename(directory)
         _sync_directory(directory.parent)
     except OSError as error:
         raise ArtifactUnwritten from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-    return artifact
+    return written
 
 
 def load_artifact(directory: Path, *, expected_digest: bytes | None = None) -> Artifact:
@@ -86,16 +138,9 @@ def load_artifact(directory: Path, *, expected_digest: bytes | None = None) -> A
     nothing unknown, 4. the schema is the one it was trained on, with as many rows a person, 5. the tables fit it,
     with sourced and unprotected inputs only.
     """
-    contents = _read_files(directory)
-    digest = _verify_manifest(contents)
-    if expected_digest is not None and digest != expected_digest:
-        raise ArtifactAltered
+    contents, digest = _read_verified(directory, expected_digest)
     published = parse_card(contents[CARD])
-    schema = parse_schema(contents[SCHEMA])
-    if (published.schema_name, published.schema_sha256) != (schema.name, schema.digest.hex()):
-        raise SchemaMismatch
-    if published.card.privacy.rows_per_person != schema.rows_per_person:
-        raise SchemaMismatch
+    schema = _parse_own_schema(contents[SCHEMA], published)
     scorecard = Scorecard(
         schema=schema,
         tables=_parse_weights(contents[WEIGHTS], published.inputs),
@@ -106,6 +151,55 @@ def load_artifact(directory: Path, *, expected_digest: bytes | None = None) -> A
     if published.points_sha256 != scorecard.points_digest.hex():
         raise ArtifactAltered
     return Artifact(scorecard=scorecard, card=published.card, card_json=contents[CARD], digest=digest)
+
+
+def load_network(directory: Path, *, expected_digest: bytes | None = None) -> NetworkArtifact:
+    """Load a network as `load_artifact` loads a scorecard: neither loads the other's."""
+    contents, digest = _read_verified(directory, expected_digest)
+    published = parse_network_card(contents[CARD])
+    tensors = _parse_tensors(contents[WEIGHTS], {*(f"inputs/{name}" for name in published.inputs), "hidden", "output"})
+    network = Network(
+        schema=_parse_own_schema(contents[SCHEMA], published),
+        tables=tuple(InputTable(feature=name, values=tensors[f"inputs/{name}"]) for name in published.inputs),
+        hidden=tensors["hidden"],
+        output=tensors["output"],
+        bands=published.bands,
+        thresholds=published.thresholds,
+    )
+    if published.weights_sha256 != network.weights_digest.hex():
+        raise ArtifactAltered
+    return NetworkArtifact(network=network, card=published.card, card_json=contents[CARD], digest=digest)
+
+
+def load_model(directory: Path, *, expected_digest: bytes | None = None) -> AnyArtifact:
+    """Load a model of either kind, as its card names itself."""
+    contents = _read_files(directory)
+    load = load_network if is_network_card(contents[CARD]) else load_artifact
+    return load(directory, expected_digest=expected_digest)
+
+
+def _read_verified(directory: Path, expected_digest: bytes | None) -> tuple[dict[str, bytes], bytes]:
+    contents = _read_files(directory)
+    digest = _verify_manifest(contents)
+    if expected_digest is not None and digest != expected_digest:
+        raise ArtifactAltered
+    return contents, digest
+
+
+def _parse_own_schema(toml: bytes, published: PublishedCard | PublishedNetworkCard) -> Schema:
+    schema = parse_schema(toml)
+    if (published.schema_name, published.schema_sha256) != (schema.name, schema.digest.hex()):
+        raise SchemaMismatch
+    if published.card.privacy.rows_per_person != schema.rows_per_person:
+        raise SchemaMismatch
+    return schema
+
+
+def _encode_network(network: Network) -> bytes:
+    tensors = {f"inputs/{table.feature}": np.ascontiguousarray(table.values) for table in network.tables}
+    return save_tensors(
+        {**tensors, "hidden": np.ascontiguousarray(network.hidden), "output": np.ascontiguousarray(network.output)}
+    )
 
 
 def _encode_weights(scorecard: Scorecard) -> bytes:
@@ -151,12 +245,8 @@ def _verify_manifest(contents: Mapping[str, bytes]) -> bytes:
 
 def _parse_weights(data: bytes, inputs: tuple[CardInput, ...]) -> tuple[PointsTable, ...]:
     """Two int32 vectors an input, and nothing else."""
-    try:
-        tensors = load_tensors(data)
-    except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
-        raise WeightsInvalid from error
-    names = {f"{kind}/{one.name}" for one in inputs for kind in ("bins", "points")}
-    if set(tensors) != names or any(tensor.dtype != np.int32 or tensor.ndim != 1 for tensor in tensors.values()):
+    tensors = _parse_tensors(data, {f"{kind}/{one.name}" for one in inputs for kind in ("bins", "points")})
+    if any(tensor.ndim != 1 for tensor in tensors.values()):
         raise WeightsInvalid
     return tuple(
         PointsTable(
@@ -167,6 +257,17 @@ def _parse_weights(data: bytes, inputs: tuple[CardInput, ...]) -> tuple[PointsTa
         )
         for one in inputs
     )
+
+
+def _parse_tensors(data: bytes, names: set[str]) -> dict[str, NDArray[np.int32]]:
+    """int32 tensors of exactly these names."""
+    try:
+        tensors = load_tensors(data)
+    except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
+        raise WeightsInvalid from error
+    if set(tensors) != names or any(tensor.dtype != np.int32 for tensor in tensors.values()):
+        raise WeightsInvalid
+    return dict(tensors)
 
 
 def _sync_directory(directory: Path) -> None:

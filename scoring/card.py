@@ -19,6 +19,8 @@ from scoring.errors import (
     PrivacyUnderstated,
     PrivacyUnstated,
 )
+from scoring.network.arithmetic import ACTIVATION_BITS, WEIGHT_BITS
+from scoring.network.serving import Network
 from scoring.scorecard import (
     BASE_ODDS,
     BASE_POINTS,
@@ -35,6 +37,7 @@ MAX_INTEGER = 2**53 - 1
 DataKind = Literal["synthetic", "private", "public_benchmark"]
 _DATA_KINDS: tuple[DataKind, ...] = ("synthetic", "private", "public_benchmark")
 _SHA256 = re.compile("[0-9a-f]{64}")
+_ARCHITECTURE = {"activation": "softsign", "activation_bits": ACTIVATION_BITS, "weight_bits": WEIGHT_BITS}
 _SCALING = {
     "pdo": PDO,
     "base_points": BASE_POINTS,
@@ -121,68 +124,135 @@ class PublishedCard:
     thresholds: Thresholds
 
 
+@dataclass(frozen=True, kw_only=True)
+class PublishedNetworkCard:
+    """card.json of a network, parsed; `inputs` are the columns it looks at, in their order."""
+
+    card: ModelCard
+    schema_name: str
+    schema_sha256: str
+    weights_sha256: str
+    inputs: tuple[str, ...]
+    bands: tuple[Band, ...]
+    thresholds: Thresholds
+
+
 def encode_card(scorecard: Scorecard, card: ModelCard) -> bytes:
     """card.json of a model: canonical JSON, integers only; raises CardInvalid."""
-    privacy = card.privacy
-    document: dict[str, Any] = {
+    return _encode(
+        {
+            **_common_members(scorecard, card),
+            "points_sha256": scorecard.points_digest.hex(),
+            "scaling": {**_SCALING, "offset": scorecard.offset},
+            "inputs": [{"name": table.feature, "reason": table.reason} for table in scorecard.tables],
+        }
+    )
+
+
+def encode_network_card(network: Network, card: ModelCard) -> bytes:
+    """card.json of a network; raises CardInvalid."""
+    return _encode(
+        {
+            **_common_members(network, card),
+            "weights_sha256": network.weights_digest.hex(),
+            "scaling": _SCALING,
+            "architecture": _ARCHITECTURE,
+            "inputs": [table.feature for table in network.tables],
+        }
+    )
+
+
+def _common_members(model: Scorecard | Network, card: ModelCard) -> dict[str, Any]:
+    return {
         "v": 1,
         "name": card.name,
         "created_at": card.created_at_ms,
         "data_kind": card.data_kind,
         "population": card.population,
         "limits": list(card.limits),
-        "privacy": {
-            **vars(privacy),
-            "mechanisms": [vars(mechanism) for mechanism in privacy.mechanisms],
-            "ledger": [vars(entry) for entry in privacy.ledger],
-        },
-        "schema": {"name": scorecard.schema.name, "sha256": scorecard.schema.digest.hex()},
-        "points_sha256": scorecard.points_digest.hex(),
-        "scaling": {**_SCALING, "offset": scorecard.offset},
-        "inputs": [{"name": table.feature, "reason": table.reason} for table in scorecard.tables],
-        "bands": [vars(band) for band in scorecard.bands],
-        "thresholds": vars(scorecard.thresholds),
+        "privacy": privacy_members(card.privacy),
+        "schema": {"name": model.schema.name, "sha256": model.schema.digest.hex()},
+        "bands": [vars(band) for band in model.bands],
+        "thresholds": vars(model.thresholds),
     }
+
+
+def _encode(document: Mapping[str, Any]) -> bytes:
     try:
-        return rfc8785.dumps(document)
+        return rfc8785.dumps(dict(document))
     except rfc8785.CanonicalizationError as error:
         raise CardInvalid from error
 
 
 def parse_card(data: bytes) -> PublishedCard:
     """Parse card.json; raises PrivacyUnstated, PrivacyUnderstated, NoiseNotFromSystem or CardInvalid."""
+    document = _parse_document(data, "points_sha256 scaling inputs")
+    scaling = _parse_scaling(document["scaling"], "offset")
+    return PublishedCard(
+        **_parse_common(document),
+        points_sha256=_text(document["points_sha256"], CardInvalid),
+        offset=_whole(scaling["offset"], CardInvalid, lowest=-MAX_INTEGER),
+        inputs=tuple(_parse_input(one) for one in _list(document["inputs"], CardInvalid)),
+    )
+
+
+def is_network_card(data: bytes) -> bool:
+    """Whether card.json is of a network; raises CardInvalid where it is no card at all."""
+    return "weights_sha256" in _parse_canonical(data)
+
+
+def parse_network_card(data: bytes) -> PublishedNetworkCard:
+    """Parse card.json of a network, of this very architecture; raises as `parse_card` does."""
+    document = _parse_document(data, "weights_sha256 scaling architecture inputs")
+    _parse_scaling(document["scaling"])
+    if document["architecture"] != _ARCHITECTURE:
+        raise CardInvalid
+    return PublishedNetworkCard(
+        **_parse_common(document),
+        weights_sha256=_text(document["weights_sha256"], CardInvalid),
+        inputs=tuple(_text(name, CardInvalid) for name in _list(document["inputs"], CardInvalid)),
+    )
+
+
+def _parse_document(data: bytes, own_members: str) -> Mapping[str, object]:
     document = _parse_canonical(data)
     if "privacy" not in document:
         raise PrivacyUnstated
-    _require_members(
-        document,
-        "v name created_at data_kind population limits privacy schema points_sha256 scaling inputs bands thresholds",
-        CardInvalid,
-    )
+    members = "v name created_at data_kind population limits privacy schema bands thresholds"
+    _require_members(document, f"{members} {own_members}", CardInvalid)
+    if _whole(document["v"], CardInvalid) != 1:
+        raise CardInvalid
+    return document
+
+
+def _parse_scaling(value: object, *own_members: str) -> Mapping[str, object]:
+    scaling = _require_members(value, " ".join([*_SCALING, *own_members]), CardInvalid)
+    if any(scaling[name] != value for name, value in _SCALING.items()):
+        raise CardInvalid
+    return scaling
+
+
+def _parse_common(document: Mapping[str, object]) -> dict[str, Any]:
+    """What the cards of both kinds of model say, as their dataclasses have it."""
     data_kind = next((kind for kind in _DATA_KINDS if kind == document["data_kind"]), None)
-    scaling = _require_members(document["scaling"], " ".join([*_SCALING, "offset"]), CardInvalid)
-    version = _whole(document["v"], CardInvalid)
-    if version != 1 or data_kind is None or any(scaling[name] != value for name, value in _SCALING.items()):
+    if data_kind is None:
         raise CardInvalid
     schema = _require_members(document["schema"], "name sha256", CardInvalid)
     thresholds = _require_members(document["thresholds"], "unscorable_below_ppm refer_below_ppm", CardInvalid)
-    return PublishedCard(
-        card=ModelCard(
+    return {
+        "card": ModelCard(
             name=_text(document["name"], CardInvalid),
             created_at_ms=_whole(document["created_at"], CardInvalid),
             data_kind=data_kind,
             population=_text(document["population"], CardInvalid),
             limits=tuple(_text(limit, CardInvalid) for limit in _list(document["limits"], CardInvalid)),
-            privacy=_parse_privacy(document["privacy"]),
+            privacy=parse_privacy(document["privacy"]),
         ),
-        schema_name=_text(schema["name"], CardInvalid),
-        schema_sha256=_text(schema["sha256"], CardInvalid),
-        points_sha256=_text(document["points_sha256"], CardInvalid),
-        offset=_whole(scaling["offset"], CardInvalid, lowest=-MAX_INTEGER),
-        inputs=tuple(_parse_input(one) for one in _list(document["inputs"], CardInvalid)),
-        bands=tuple(_parse_band(one) for one in _list(document["bands"], CardInvalid)),
-        thresholds=Thresholds(**{name: _whole(ppm, CardInvalid, lowest=0) for name, ppm in thresholds.items()}),
-    )
+        "schema_name": _text(schema["name"], CardInvalid),
+        "schema_sha256": _text(schema["sha256"], CardInvalid),
+        "bands": tuple(_parse_band(one) for one in _list(document["bands"], CardInvalid)),
+        "thresholds": Thresholds(**{name: _whole(ppm, CardInvalid, lowest=0) for name, ppm in thresholds.items()}),
+    }
 
 
 def _parse_input(value: object) -> CardInput:
@@ -195,7 +265,17 @@ def _parse_band(value: object) -> Band:
     return Band(name=_text(members["name"], CardInvalid), from_points=_whole(members["from_points"], CardInvalid))
 
 
-def _parse_privacy(value: object) -> Privacy:
+def privacy_members(privacy: Privacy) -> dict[str, Any]:
+    """A privacy claim as JSON has it."""
+    return {
+        **vars(privacy),
+        "mechanisms": [vars(mechanism) for mechanism in privacy.mechanisms],
+        "ledger": [vars(entry) for entry in privacy.ledger],
+    }
+
+
+def parse_privacy(value: object) -> Privacy:
+    """Parse a claim and verify its certificate; raises PrivacyUnstated, PrivacyUnderstated or NoiseNotFromSystem."""
     privacy = _require_members(
         value,
         "epsilon_micro delta_e12 unit adjacency rows_per_person institutions accountant sampler mechanisms ledger",

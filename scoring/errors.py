@@ -71,6 +71,11 @@ class InputUnsourced(ScorecardInvalid):
     message = "A model input has no source in a credential."
 
 
+class NetworkInvalid(ScorecardInvalid):
+    code = "network_invalid"
+    message = "The network's tables and weights do not fit the schema, or each other."
+
+
 class ReasonUnknown(ScorecardInvalid):
     code = "reason_unknown"
     message = "A reason code is not in the public registry."

@@ -6,6 +6,7 @@ and one integer an input, clamped to 300-850. Everything here is integers, so th
 
 import hashlib
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -115,6 +116,15 @@ class Thresholds:
     refer_below_ppm: int = 250_000
 
 
+def check_bands(bands: tuple[Band, ...], thresholds: Thresholds) -> None:
+    """Raises ScorecardInvalid where bands do not cover the scale, or thresholds are out of order."""
+    cuts = [band.from_points for band in bands]
+    if not cuts or cuts != sorted(set(cuts), reverse=True) or cuts[-1] != MIN_POINTS:
+        raise ScorecardInvalid("The bands do not cover the scale from the top down.")
+    if not 0 <= thresholds.unscorable_below_ppm <= thresholds.refer_below_ppm <= MILLION:
+        raise ScorecardInvalid("The coverage thresholds are out of order.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Coverage:
     """How much of what the model looks at was there, and from which credential types."""
@@ -156,11 +166,7 @@ class Scorecard:
             raise ScorecardInvalid
         for table in self.tables:
             self._check_table(table)
-        cuts = [band.from_points for band in self.bands]
-        if not cuts or cuts != sorted(set(cuts), reverse=True) or cuts[-1] != MIN_POINTS:
-            raise ScorecardInvalid("The bands do not cover the scale from the top down.")
-        if not 0 <= self.thresholds.unscorable_below_ppm <= self.thresholds.refer_below_ppm <= MILLION:
-            raise ScorecardInvalid("The coverage thresholds are out of order.")
+        check_bands(self.bands, self.thresholds)
 
     def _check_table(self, table: PointsTable) -> None:
         if table.feature not in self.schema.position:
@@ -219,42 +225,18 @@ class Scorecard:
 
     def band_of(self, points: int) -> str:
         """The band of clamped points."""
-        return next(band.name for band in self.bands if points >= band.from_points)
+        return band_of_points(self.bands, points)
 
     def score(self, features: Features) -> Score:
         """Score a person: pure, total over the features of the scorecard's own schema."""
-        present = sum(features.cells[position] != absent for _, position, absent, _ in self._inputs)
-        coverage = Coverage(
-            features_present=present,
-            features_total=len(self.tables),
-            credential_types=features.credential_types,
-            stale_types=features.stale_types,
-        )
-        covered_ppm = present * MILLION // len(self.tables)
-        if present == 0 or covered_ppm < self.thresholds.unscorable_below_ppm:
-            why = TOO_LITTLE if present else ONLY_STALE if features.stale_types else NOTHING_PRESENTED
-            return Score(
-                outcome="unscorable",
-                points=None,
-                pd_ppm=None,
-                band=None,
-                reasons=(Reason(code=why, text=reason_text(why)),),
-                coverage=coverage,
-            )
-        unclamped = self.unclamped_points(features)
-        points = min(max(unclamped, MIN_POINTS), MAX_POINTS)
-        reasons = self.reasons_of(features)
-        outcome: Outcome = "scored"
-        if covered_ppm < self.thresholds.refer_below_ppm:
-            outcome = "refer"
-            reasons = (Reason(code=REFER_COVERAGE, text=reason_text(REFER_COVERAGE)), *reasons)
-        return Score(
-            outcome=outcome,
-            points=points,
-            pd_ppm=pd_ppm_of_points(unclamped),
-            band=self.band_of(points),
-            reasons=reasons[:MAX_REASONS],
-            coverage=coverage,
+        return make_score(
+            features,
+            present=sum(features.cells[position] != absent for _, position, absent, _ in self._inputs),
+            total=len(self.tables),
+            thresholds=self.thresholds,
+            bands=self.bands,
+            unclamped_points=self.unclamped_points,
+            reasons_of=self.reasons_of,
         )
 
     def reasons_of(self, features: Features) -> tuple[Reason, ...]:
@@ -264,20 +246,75 @@ class Scorecard:
         of inputs that share a code are summed, and those of inputs that lack a feature share one code; an input that
         is absent though its features are there, for a zero divisor, keeps its own.
         """
-        lost: dict[str, int] = {}
-        largest: dict[str, tuple[int, str]] = {}
+        losses = []
         cells = features.cells
         for (table, position, absent, best), rests_on in zip(self._inputs, self._absent_features, strict=True):
-            loss = best - table.points[cells[position]]
-            if loss == 0:
-                continue
             missing = cells[position] == absent and any(cells[at] == none for at, none in rests_on)
-            code = MISSING if missing else table.reason
-            lost[code] = lost.get(code, 0) + loss
-            if code not in largest or loss > largest[code][0]:
-                largest[code] = (loss, table.feature)
-        ranked = sorted(lost, key=lambda code: -lost[code])[:MAX_REASONS]
-        return tuple(
-            Reason(code=code, text=reason_text(code), feature=largest[code][1], points_lost=lost[code])
-            for code in ranked
+            losses.append((table.feature, MISSING if missing else table.reason, best - table.points[cells[position]]))
+        return rank_reasons(losses)
+
+
+def make_score(
+    features: Features,
+    *,
+    present: int,
+    total: int,
+    thresholds: Thresholds,
+    bands: tuple[Band, ...],
+    unclamped_points: Callable[[Features], int],
+    reasons_of: Callable[[Features], tuple[Reason, ...]],
+) -> Score:
+    """What any model's points come to, of whose `total` inputs so many are `present`."""
+    coverage = Coverage(
+        features_present=present,
+        features_total=total,
+        credential_types=features.credential_types,
+        stale_types=features.stale_types,
+    )
+    covered_ppm = present * MILLION // total
+    if present == 0 or covered_ppm < thresholds.unscorable_below_ppm:
+        why = TOO_LITTLE if present else ONLY_STALE if features.stale_types else NOTHING_PRESENTED
+        return Score(
+            outcome="unscorable",
+            points=None,
+            pd_ppm=None,
+            band=None,
+            reasons=(Reason(code=why, text=reason_text(why)),),
+            coverage=coverage,
         )
+    unclamped = unclamped_points(features)
+    points = min(max(unclamped, MIN_POINTS), MAX_POINTS)
+    reasons = reasons_of(features)
+    outcome: Outcome = "scored"
+    if covered_ppm < thresholds.refer_below_ppm:
+        outcome = "refer"
+        reasons = (Reason(code=REFER_COVERAGE, text=reason_text(REFER_COVERAGE)), *reasons)
+    return Score(
+        outcome=outcome,
+        points=points,
+        pd_ppm=pd_ppm_of_points(unclamped),
+        band=band_of_points(bands, points),
+        reasons=reasons[:MAX_REASONS],
+        coverage=coverage,
+    )
+
+
+def band_of_points(bands: tuple[Band, ...], points: int) -> str:
+    """The band of clamped points."""
+    return next(band.name for band in bands if points >= band.from_points)
+
+
+def rank_reasons(losses: Iterable[tuple[str, str, int]]) -> tuple[Reason, ...]:
+    """At most four reasons of (input, code, points lost), most points first; losses under one code are summed."""
+    lost: dict[str, int] = {}
+    largest: dict[str, tuple[int, str]] = {}
+    for feature, code, loss in losses:
+        if loss == 0:
+            continue
+        lost[code] = lost.get(code, 0) + loss
+        if code not in largest or loss > largest[code][0]:
+            largest[code] = (loss, feature)
+    ranked = sorted(lost, key=lambda code: -lost[code])[:MAX_REASONS]
+    return tuple(
+        Reason(code=code, text=reason_text(code), feature=largest[code][1], points_lost=lost[code]) for code in ranked
+    )

@@ -1,14 +1,17 @@
-"""Train a scorecard on a population: the ledger first, then the fit, then the artifact."""
+"""Train a model on a population: the ledger first, then the fit, then the artifact."""
 
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from scoring.artifact import Artifact, load_artifact, write_artifact
+from scoring import fitting
+from scoring.artifact import AnyArtifact, load_model, write_model
 from scoring.card import DataKind, LedgerReference, ModelCard, Privacy
 from scoring.dp.accounting import budget_rho_e12
+from scoring.dp.convolution import SystemTableSampler
 from scoring.dp.ledger import Entry, Ledger
 from scoring.dp.mechanisms import Releases
 from scoring.dp.reuse import inputs_mac
@@ -24,10 +27,17 @@ from scoring.errors import (
     PopulationChanged,
     PrivacyParametersInvalid,
 )
-from scoring.fitting import ALGORITHM, fit_scorecard, read_records
+from scoring.fitting import Records, fit_scorecard, read_records
+from scoring.network import fitting as network_fitting
+from scoring.network.fitting import fit_network
+from scoring.network.serving import Network
 from scoring.progress import Progress, no_progress
 from scoring.rows import Row
 from scoring.schema import Schema
+from scoring.scorecard import Scorecard
+
+ModelKind = Literal["scorecard", "network"]
+ALGORITHMS: Mapping[ModelKind, str] = {"scorecard": fitting.ALGORITHM, "network": network_fitting.ALGORITHM}
 
 LEAST_EPSILON_MICRO = 1_000
 """A smaller charge would be paid and then have no share left for each release."""
@@ -56,15 +66,16 @@ class TrainingParameters:
 class Trained:
     """An artifact and where it lies; `reused` if the ledger knew its inputs and nothing was spent."""
 
-    artifact: Artifact
+    artifact: AnyArtifact
     directory: Path
     reused: bool
 
 
-def train_scorecard(
+def train_model(
     load_rows: Callable[[], Sequence[Row]],
     schema: Schema,
     *,
+    kind: ModelKind = "scorecard",
     parameters: TrainingParameters,
     population: str,
     data_kind: DataKind,
@@ -91,10 +102,10 @@ def train_scorecard(
     """
     if not schema.inputs:
         raise InputUnsourced
-    sampler = sampler or SystemSampler()
+    sampler = sampler or (SystemTableSampler() if kind == "network" else SystemSampler())
     rho_e12 = budget_rho_e12(parameters.epsilon_micro, parameters.delta_e12)
     public: dict[str, object] = {
-        "algorithm": ALGORITHM,
+        "algorithm": ALGORITHMS[kind],
         "sampler": sampler.source,
         "schema": schema.digest.hex(),
         **vars(parameters),
@@ -139,9 +150,8 @@ def train_scorecard(
         population, rho_e12=rho_e12, purpose="train", parameters=public, inputs_mac=mac, now_ms=now_ms, side=side
     )
     releases = Releases(sampler=sampler, charged_rho_e12=rho_e12, rows_per_person=schema.rows_per_person)
-    scorecard = fit_scorecard(
-        schema, records, releases, row_cap=parameters.row_cap, random_bytes=random_bytes, progress=progress
-    )
+    fit: Callable[..., Scorecard | Network] = _fit_network if kind == "network" else fit_scorecard
+    model = fit(schema, records, releases, row_cap=parameters.row_cap, random_bytes=random_bytes, progress=progress)
     card = ModelCard(
         name=schema.name,
         created_at_ms=now_ms,
@@ -158,12 +168,33 @@ def train_scorecard(
         ),
         limits=_limits(parameters, split),
     )
-    artifact = write_artifact(out, scorecard=scorecard, card=card)
+    artifact = write_model(out, model, card)
     # A crash here leaves a model that the ledger does not know: `_find_left_by_crash` finds its charge by its card.
     ledger.append_artifact(
         charge, inputs_mac=mac, digest=artifact.digest.hex(), directory=str(out.resolve()), now_ms=now_ms
     )
     return Trained(artifact=artifact, directory=out, reused=False)
+
+
+def _fit_network(
+    schema: Schema,
+    records: Records,
+    releases: Releases,
+    *,
+    row_cap: int,
+    random_bytes: Callable[[int], bytes],
+    progress: Progress,
+) -> Network:
+    fitted = fit_network(
+        schema.inputs,
+        records,
+        releases,
+        row_cap=row_cap,
+        rows_per_person=schema.rows_per_person,
+        random_bytes=random_bytes,
+        progress=progress,
+    )
+    return Network(schema=schema, tables=fitted.tables, hidden=fitted.hidden, output=fitted.output)
 
 
 def _limits(parameters: TrainingParameters, split: Split | None) -> tuple[str, ...]:
@@ -173,7 +204,7 @@ def _limits(parameters: TrainingParameters, split: Split | None) -> tuple[str, .
     return (used, f"Of each million persons, {split.holdout_ppm} were held out for a validation, which stands apart.")
 
 
-def _load_recorded(ledger: Ledger, mac: str, out: Path) -> Artifact | None:
+def _load_recorded(ledger: Ledger, mac: str, out: Path) -> AnyArtifact | None:
     """The artifact that the ledger has of these inputs, at `out`; None where there is none, or it does not load.
 
     It is known by its digest wherever it lies: at `out` already, or in the folder that it was first written to.
@@ -185,14 +216,14 @@ def _load_recorded(ledger: Ledger, mac: str, out: Path) -> Artifact | None:
     if artifact is None:
         artifact = _load_by_digest(Path(recorded.directory), recorded.digest)
         if artifact is not None:
-            artifact = write_artifact(out, scorecard=artifact.scorecard, card=artifact.card)
+            artifact = write_model(out, artifact.model, artifact.card)
     return artifact
 
 
-def _find_left_by_crash(ledger: Ledger, out: Path, **wanted: object) -> tuple[Artifact, Entry] | None:
+def _find_left_by_crash(ledger: Ledger, out: Path, **wanted: object) -> tuple[AnyArtifact, Entry] | None:
     """The artifact at `out` and the charge that bought it, if its card names one whose body has what is wanted."""
     try:
-        artifact = load_artifact(out)
+        artifact = load_model(out)
     except ArtifactInvalid:
         return None
     named = {reference.sha256 for reference in artifact.card.privacy.ledger}
@@ -206,8 +237,8 @@ def _find_left_by_crash(ledger: Ledger, out: Path, **wanted: object) -> tuple[Ar
     return None
 
 
-def _load_by_digest(directory: Path, digest: str) -> Artifact | None:
+def _load_by_digest(directory: Path, digest: str) -> AnyArtifact | None:
     try:
-        return load_artifact(directory, expected_digest=bytes.fromhex(digest))
+        return load_model(directory, expected_digest=bytes.fromhex(digest))
     except (ArtifactInvalid, ValueError):
         return None

@@ -83,7 +83,7 @@ def run_demo(*, as_json: bool) -> None:
         with steps.step("start the chain, the service and the institutions' status lists"):
             running.enter_context(published_status_lists(institutions, port=status_port, made_ms=now_ms()))
             running.enter_context(running_service(settings, environment, log=folder / "service.log"))
-        schema = trained.artifact.scorecard.schema
+        schema = trained.artifact.model.schema
         with steps.step("ask, present, score, anchor"):
             document, trust, presented = _walk(
                 settings, schema, folder / "wallet", key, issued, lender=lender, officer=officer
@@ -125,6 +125,7 @@ def _environment(settings: Settings, status_port: int) -> dict[str, str]:
 def _train(settings: Settings) -> tuple[Trained, Account]:
     schema = load_synthetic_schema()
     run = TrainingRun(
+        kind="scorecard",
         load_rows=lambda: synthetic_rows(schema),
         schema=schema,
         population=POPULATION,

@@ -274,9 +274,10 @@ def train(
         str | None, typer.Option(help="The share of persons that is kept for validation, fixed at first use: 0.2.")
     ] = None,
     data_kind: Annotated[str, typer.Option(help="private or public_benchmark.")] = "private",
+    model: Annotated[str, typer.Option(help="scorecard, or network: a challenger, which is not served.")] = "scorecard",
     as_json: AsJson = False,
 ) -> None:
-    """Train a scorecard under differential privacy.
+    """Train a model under differential privacy.
 
     The privacy ledger is charged before any noise is drawn; the same data, schema and parameters again give the same
     model and cost nothing. With --holdout, a keyed hash of the person keeps some for `credence validate`; what either
@@ -285,6 +286,7 @@ def train(
     from api.cli.train import run_training
 
     run_training(
+        model=model,
         data=data,
         schema_path=schema,
         population=population,

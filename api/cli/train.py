@@ -25,7 +25,7 @@ from scoring.rows import Row, read_rows
 from scoring.schema import Schema, parse_schema
 
 try:
-    from scoring.training import Trained, TrainingParameters, train_scorecard
+    from scoring.training import ALGORITHMS, ModelKind, Trained, TrainingParameters, train_model
 except ModuleNotFoundError as missing:
     raise CommandFailed(f"Training needs {missing.name}: pip install 'credence[training]'.") from None
 
@@ -36,6 +36,7 @@ SYNTHETIC_PEOPLE, SYNTHETIC_SEED = 10_000, 1
 class TrainingRun:
     """One training, its amounts exact: epsilons in millionths, delta in 1e-12."""
 
+    kind: ModelKind
     load_rows: Callable[[], Sequence[Row]]
     schema: Schema
     population: str
@@ -51,6 +52,7 @@ class TrainingRun:
 
 def run_training(
     *,
+    model: str,
     data: str,
     schema_path: Path | None,
     population: str,
@@ -88,7 +90,11 @@ def run_training(
         def load_rows() -> Sequence[Row]:
             return read_rows(path)
 
+    of_model: ModelKind | None = next((one for one in ALGORITHMS if one == model), None)
+    if of_model is None:
+        raise CommandFailed(f"--model is one of {', '.join(ALGORITHMS)}.", exit_code=USAGE)
     run = TrainingRun(
+        kind=of_model,
         load_rows=load_rows,
         schema=schema,
         population=population,
@@ -128,9 +134,10 @@ def train(run: TrainingRun, settings: Settings) -> tuple[Trained, Account]:
             now_ms=now_ms(),
         )
         with LateProgress() as progress:
-            trained = train_scorecard(
+            trained = train_model(
                 run.load_rows,
                 run.schema,
+                kind=run.kind,
                 parameters=parameters,
                 population=run.population,
                 data_kind=run.data_kind,

@@ -13,7 +13,7 @@ from scipy.stats import binom
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 
-from scoring.artifact import load_artifact
+from scoring.artifact import load_artifact, load_network
 from scoring.dp.accounting import budget_rho_e12, epsilon_micro_of_rho, gaussian_rho_e12
 from scoring.dp.ledger import Ledger
 from scoring.dp.mechanisms import NoisedSum, Releases
@@ -47,7 +47,7 @@ from scoring.fitting import (
 from scoring.population import synthetic_population, training_rows
 from scoring.schema import Schema, parse_schema
 from scoring.scorecard import MAX_POINTS, MIN_POINTS, Scorecard
-from scoring.training import Trained, TrainingParameters, train_scorecard
+from scoring.training import Trained, TrainingParameters, train_model
 
 PARAMETERS = TrainingParameters(epsilon_micro=3_000_000, delta_e12=1_000_000, row_cap=5_000)
 KEY = b"k" * 32
@@ -87,7 +87,7 @@ def train(schema: Schema, rows: Rows, ledger: Ledger, tmp_path: Path) -> Callabl
             "out": tmp_path / "model",
             "now_ms": 2,
         }
-        return train_scorecard(**{**arguments, **changes})  # type: ignore[arg-type]
+        return train_model(**{**arguments, **changes})  # type: ignore[arg-type]
 
     return call
 
@@ -440,3 +440,42 @@ def _hold_serving_to_torch(schema: Schema, fitted: FittedPoints, rows: Rows) -> 
             assert (score.points, score.pd_ppm) == (min(max(total, MIN_POINTS), MAX_POINTS), expected)
     assert sum(score.outcome != "unscorable" for score in scores) > 0.9 * len(scores)
     return totals.numpy()
+
+
+# The challenger
+
+
+def test_a_network_is_trained_and_charged_as_a_scorecard_is(
+    train: Callable[..., Trained], ledger: Ledger, rows: Rows, tmp_path: Path
+) -> None:
+    trained = train(kind="network")
+    network = load_network(trained.directory, expected_digest=trained.artifact.digest)
+    (charge,) = (entry for entry in ledger.load_entries() if entry.type == "charge")
+    privacy = network.card.privacy
+    spent = sum(
+        one.releases
+        * gaussian_rho_e12(
+            sensitivity_squared=one.sensitivity_squared * privacy.rows_per_person**2, sigma_micro=one.sigma_micro
+        )
+        for one in privacy.mechanisms
+    )
+    assert 0.999 * int(str(charge.body["rho_e12"])) < spent <= int(str(charge.body["rho_e12"]))
+    assert [one.sha256 for one in privacy.ledger] == [charge.sha256]
+    assert {"gradient_sums", "cell_counts"} < {one.name for one in privacy.mechanisms}
+
+    again = train(kind="network", out=tmp_path / "copy")
+    assert again.reused
+    assert again.artifact.digest == trained.artifact.digest
+    with pytest.raises(BudgetExceeded):  # 4 does not hold 3 twice, and the two kinds draw on one budget
+        train(kind="scorecard", out=tmp_path / "scorecard")
+
+    schema = network.network.schema
+    score = network.network.score(features_from_row(schema, rows[0]))
+    assert score.outcome == "scored"
+    assert MIN_POINTS <= score.points <= MAX_POINTS  # type: ignore[operator]
+
+
+def test_a_network_of_seeded_noise_is_none(train: Callable[..., Trained], tmp_path: Path) -> None:
+    with pytest.raises(NoiseNotFromSystem):
+        train(kind="network", sampler=SeededSampler(1))
+    assert not (tmp_path / "model").exists()
