@@ -27,7 +27,7 @@ from scoring.audit.releases import audit_subject
 from scoring.audit.subjects import network_subject, scorecard_subject
 from scoring.audit.transcript import Subject
 from scoring.dp.convolution import SystemTableSampler
-from scoring.dp.mechanisms import RESIDUAL_SCALE, NoisedSum, Releases, count_cells
+from scoring.dp.mechanisms import NoisedSum, Releases, count_cells, sum_residuals
 from scoring.dp.sampler import Sampler, SystemSampler
 from scoring.evidence import fit_slope
 from scoring.fitting import Records
@@ -62,13 +62,8 @@ def half_sigma(audited: Audited) -> Audited:
 
 
 def clipped_at_twice(audited: Audited) -> Audited:
-    """A residual is doubled before it is clipped, and the bound is twice what the noise is for."""
-
-    def quantise(labels: torch.Tensor, pd_ppm: torch.Tensor) -> torch.Tensor:
-        exact = 2 * (labels * 1_000_000 - pd_ppm) * RESIDUAL_SCALE
-        return torch.div(exact, 1_000_000, rounding_mode="floor").clamp(-2 * RESIDUAL_SCALE, 2 * RESIDUAL_SCALE)
-
-    return _patched(audited, "quantise_residuals", quantise)
+    """A residual is doubled and clipped at twice the bound that the noise is for."""
+    return _patched(audited, "sum_residuals", lambda *of: 2 * sum_residuals(*of))
 
 
 def histogram_counted_twice(audited: Audited) -> Audited:
@@ -122,8 +117,8 @@ def uncharged_exact(audited: Audited) -> Audited:
     subject, sampler = audited
 
     def run(records: Records, releases: Releases, random_bytes: Callable[[int], bytes]) -> Hashable:
-        def fit(counts: Any, middles: Any, *, sigma: float) -> tuple[float, float]:
-            slope, intercept = fit_slope(counts, middles, sigma=sigma)
+        def fit(*of: Any, **how: Any) -> tuple[float, float]:
+            slope, intercept = fit_slope(*of, **how)
             return slope, intercept + len(records.labels) / 100
 
         return _within(subject.run, scoring.fitting, "fit_slope", fit)(records, releases, random_bytes)

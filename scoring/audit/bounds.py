@@ -55,6 +55,8 @@ def claimed_mu(mechanisms: Iterable[Mechanism], *, rows_per_person: int) -> floa
 
 def mu_squared(mechanism: Mechanism, *, rows_per_person: int) -> float:
     """Of one release of a kind; infinite where the noise's deviation is 1 or less, of which this bound says nothing."""
+    if not mechanism.sensitivity_squared:
+        return 0.0
     variance = (mechanism.sigma_micro / MICRO) ** 2 - 1
     return mechanism.sensitivity_squared * rows_per_person**2 / variance if variance > 0 else math.inf
 

@@ -128,7 +128,10 @@ def audit_accounting(subject: Subject[T], transcripts: Sequence[Transcript]) -> 
 def audit_releases(
     subject: Subject[T], tried: Tried, sampler: Sampler, *, runs: int, progress: Progress
 ) -> list[Finding]:
-    """Each release alone, with the neighbour that moves its sum the farthest; one not charged has a claim of 0."""
+    """Each release alone, with the neighbour that moves its sum the farthest; one not charged has a claim of 0.
+
+    Noise of a deviation of 1 or less has no claim in mu: such a release is left to a subject that has more of it.
+    """
     shifts = [max(_distance(fewer, more[index]) for more in tried.more) for index, fewer in enumerate(tried.less)]
     findings = []
     for number, index in enumerate(chosen := _choose(tried.less, shifts)):
@@ -136,6 +139,8 @@ def audit_releases(
         fewer = tried.less[index]
         more = max((draws[index] for draws in tried.more), key=lambda draw: _distance(fewer, draw))
         claim = math.sqrt(mu_squared(_mechanism(fewer), rows_per_person=subject.rows_per_person))
+        if math.isinf(claim):
+            continue
         finding = _audit_release(fewer, more, sampler, claim=claim, runs=runs)
         findings.append(replace(finding, subject=subject.name, name=_numbered(tried.less, index)))
     return findings

@@ -1,4 +1,4 @@
-"""What is audited, on data small enough that one person shows: 46 synthetic rows, and one person more."""
+"""What is audited, on data small enough that one person shows: 46 synthetic rows, or 49, and one person more."""
 
 import random
 from collections.abc import Callable, Hashable, Sequence
@@ -12,15 +12,15 @@ from scoring.network.fitting import fit_network
 from scoring.rows import Row
 from scoring.schema import Schema, parse_schema
 
-EPSILON_MICRO, DELTA_E12 = 20_000_000, 1_000_000
-"""Of an audited run. The code is the same at any epsilon; at this one the bound is the sharpest for its runs."""
-ROWS, ROWS_PER_PERSON = 46, 4
-ROW_CAP = 1_000_000
+EPSILON_MICRO, PAIRS_EPSILON_MICRO, DELTA_E12 = 20_000_000, 40_000_000, 1_000_000
+"""Of an audited run. The code is the same at any epsilon: at the first a bound is the sharpest for its runs, and the
+second is what it takes for pairs to stand out of the noise in so few rows."""
+MOST_ROWS, ROW_CAP = 50, 1_000_000
 _DECLARED = b"""
 name = "audited"
 label = "default"
 person = "person"
-rows_per_person = 4
+rows_per_person = %d
 
 [[feature]]
 name = "balance"
@@ -45,23 +45,30 @@ categories = ["farm", "shop"]
 source = "urn:credence:audited:1#/trade"
 """
 Run = Callable[[Records, Releases, Callable[[int], bytes]], Hashable]
+LabelledKind = tuple[tuple[str, ...], str]
 
 _VALUES = {"balance": ("0.5", "1.5", ""), "late": ("0", "1", ""), "trade": ("farm", "shop", "none of these", "")}
+_KINDS = tuple(product(*_VALUES.values()))
 
 
-def audited_schema() -> Schema:
-    """Three inputs of few cells; two rows a person."""
-    return parse_schema(_DECLARED)
+def audited_schema(*, rows_per_person: int = 4) -> Schema:
+    """Three inputs of few cells."""
+    return parse_schema(_DECLARED % rows_per_person)
 
 
 def scorecard_subject(seed: int) -> Subject[Records]:
     """The real reading, and the real fit of the scorecard."""
     schema = audited_schema()
+    return _subject("scorecard", _fit_scorecard(schema), schema, _alike, seed)
 
-    def run(records: Records, releases: Releases, random_bytes: Callable[[int], bytes]) -> Hashable:
-        return fit_scorecard(schema, records, releases, row_cap=ROW_CAP, random_bytes=random_bytes)
 
-    return _subject("scorecard", run, schema, seed)
+def pairs_subject(seed: int) -> Subject[Records]:
+    """The real fit of the scorecard to rows of which two inputs tell nothing apart and all together.
+
+    One row a person: with less noise, the search for pairs is worth its budget and finds this one.
+    """
+    schema = audited_schema(rows_per_person=1)
+    return _subject("scorecard with pairs", _fit_scorecard(schema), schema, _crossed, seed, PAIRS_EPSILON_MICRO)
 
 
 def network_subject(seed: int) -> Subject[Records]:
@@ -80,38 +87,67 @@ def network_subject(seed: int) -> Subject[Records]:
         tables = tuple((table.feature, table.values.tobytes()) for table in network.tables)
         return tables, network.hidden.tobytes(), network.output.tobytes()
 
-    return _subject("network", run, schema, seed)
+    return _subject("network", run, schema, _alike, seed)
 
 
-def _subject(name: str, run: Run, schema: Schema, seed: int) -> Subject[Records]:
-    """Small data for a fit.
+def _fit_scorecard(schema: Schema) -> Run:
+    def run(records: Records, releases: Releases, random_bytes: Callable[[int], bytes]) -> Hashable:
+        return fit_scorecard(schema, records, releases, row_cap=ROW_CAP, random_bytes=random_bytes)
 
-    Nearly all rows are good ones of one kind, so that a bad row of that kind is nearly all residual. The neighbours
-    are every kind of person of one kind of row, each with a row over the cap, and some with rows of two kinds.
+    return run
+
+
+def _alike(source: random.Random, count: int) -> list[LabelledKind]:
+    """Nearly all rows are good ones of one kind, so that a bad row of that kind is nearly all residual."""
+    common = source.choice([kind for kind in _KINDS if "" not in kind])
+    return [(common if number % 8 else source.choice(_KINDS), "0") for number in range(count)]
+
+
+def _crossed(source: random.Random, count: int) -> list[LabelledKind]:
+    """Farms are bad where one of two inputs is high and the other low; shops are good, and other trades bad."""
+    rows: list[LabelledKind] = []
+    for number in range(count):
+        balance, late = source.choice(("0.5", "1.5")), source.choice("01")
+        trade = ("farm", "farm", "shop", "none of these")[number % 4]
+        bad = {"farm": (balance == "1.5") != (late == "1"), "shop": False}.get(trade, True)
+        rows.append(((balance, late, trade), str(int(bad))))
+    return rows
+
+
+def _subject(
+    name: str,
+    run: Run,
+    schema: Schema,
+    make_rows: Callable[[random.Random, int], list[LabelledKind]],
+    seed: int,
+    epsilon_micro: int = EPSILON_MICRO,
+) -> Subject[Records]:
+    """Small data for a fit, and its neighbours.
+
+    They are every kind of person of one kind of row, each with a row over the cap, and some with rows of several.
     """
     source = random.Random(seed)  # noqa: S311 - nobody's data
-    kinds = list(product(*_VALUES.values()))
-    common = source.choice([kind for kind in kinds if "" not in kind])
-    rows = [_row(schema, f"other-{n}", common if n % 8 else source.choice(kinds), "0") for n in range(ROWS)]
+    most = schema.rows_per_person
+    rows = [
+        _row(schema, f"other-{number}", kind, label)
+        for number, (kind, label) in enumerate(make_rows(source, MOST_ROWS - most))
+    ]
     source.shuffle(rows)
 
-    def read(person: Sequence[tuple[tuple[str, ...], str]]) -> Records:
+    def read(person: Sequence[LabelledKind]) -> Records:
         place = source.randrange(len(rows) + 1)
         added = [_row(schema, "somebody", kind, label) for kind, label in person]
         return read_records(schema, [*rows[:place], *added, *rows[place:]])
 
-    people = [[(kind, label)] * (ROWS_PER_PERSON + 1) for kind in kinds for label in "01"]
-    people += [
-        [(source.choice(kinds), source.choice("01")) for _ in range(ROWS_PER_PERSON + 1)] for _ in range(len(kinds))
-    ]
-
+    people = [[(kind, label)] * (most + 1) for kind in _KINDS for label in "01"]
+    people += [[(source.choice(_KINDS), source.choice("01")) for _ in range(most + 1)] for _ in range(len(_KINDS))]
     return Subject(
         name=name,
         run=run,
         less=read_records(schema, rows),
         neighbours=[read(person) for person in people],
-        charged_rho_e12=budget_rho_e12(EPSILON_MICRO, DELTA_E12),
-        rows_per_person=ROWS_PER_PERSON,
+        charged_rho_e12=budget_rho_e12(epsilon_micro, DELTA_E12),
+        rows_per_person=most,
     )
 
 

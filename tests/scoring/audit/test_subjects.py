@@ -1,13 +1,13 @@
 """Everything that releases is audited: a release that no audited computation makes fails here."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 import scoring
-from scoring.audit.subjects import ROWS, audited_schema, network_subject, scorecard_subject
+from scoring.audit.subjects import MOST_ROWS, audited_schema, network_subject, pairs_subject, scorecard_subject
 from scoring.audit.transcript import Subject, record
 from scoring.dp.sampler import SeededSampler
 from scoring.fitting import Records
@@ -31,24 +31,28 @@ def released_names() -> Iterator[str]:
 def test_each_release_in_the_room_is_one_that_the_audit_makes() -> None:
     audited = {
         draw.name
-        for subject in (scorecard_subject(1), network_subject(1))
+        for subject in (scorecard_subject(1), pairs_subject(1), network_subject(1))
         for draw in record(subject, subject.less, SeededSampler(1), bytes).draws
     }
     assert set(released_names()) == audited
 
 
+@pytest.mark.parametrize("make_subject", [scorecard_subject, pairs_subject, network_subject])
 @pytest.mark.parametrize("seed", [1, 2])
-def test_the_data_are_small_and_a_person_is_not(seed: int) -> None:
+def test_the_data_are_small_and_a_person_is_not(make_subject: Callable[[int], Subject[Records]], seed: int) -> None:
     """At most 50 rows, whatever the seed; the person more has all the rows that the cap allows."""
-    subject: Subject[Records] = scorecard_subject(seed)
-    assert len(subject.less.labels) == ROWS
+    subject = make_subject(seed)
+    assert len(set(subject.less.persons)) == len(subject.less.labels)
     for neighbour in subject.neighbours:
-        assert len(neighbour.labels) == ROWS + subject.rows_per_person <= 50
+        assert len(neighbour.labels) == len(subject.less.labels) + subject.rows_per_person == MOST_ROWS
         assert set(neighbour.persons) - set(subject.less.persons) == {"somebody"}
-    assert subject.rows_per_person == audited_schema().rows_per_person > 1
+
+
+def test_one_audited_person_has_several_rows() -> None:
+    assert scorecard_subject(1).rows_per_person == audited_schema().rows_per_person > 1
 
 
 def test_a_seed_is_its_data() -> None:
-    one, same, other = (scorecard_subject(seed).less for seed in (1, 1, 2))
+    one, same, other = (pairs_subject(seed).less for seed in (1, 1, 2))
     assert one.cells.tolist() == same.cells.tolist()
     assert one.cells.tolist() != other.cells.tolist()
