@@ -4,11 +4,12 @@
 #   make test        all tests, on both databases     make lint       ruff, mypy, import-linter
 #   make openapi     write and lint openapi/          make contracts  check the bytecode, run forge's tests
 #   make fuzz        ten minutes for each parser      make vectors    write docs/vectors.md
+#   make frontier    write docs/frontier.md
 #   make audit       attack the privacy claim, and plant faults that the attack must find
 .NOTPARALLEL:
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: help demo serve test fuzz audit vectors lint openapi contracts clean
+.PHONY: help demo serve test fuzz audit vectors frontier lint openapi contracts clean
 
 VENV := .venv
 PIP_INSTALL := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
@@ -47,6 +48,10 @@ audit: $(VENV)/test.stamp
 
 vectors: $(VENV)/test.stamp
 	$(VENV)/bin/python -m tests.vectors
+
+# Half an hour on two cores the first time; what is known already is not measured again. ARGS="--models scorecard,network"
+frontier: $(VENV)/test.stamp
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m bench.frontier $(ARGS)
 
 lint: $(VENV)/test.stamp
 	$(VENV)/bin/ruff check .

@@ -32,7 +32,6 @@ from api.cli.local_service import free_port, running_service
 from api.cli.tenants import open_stores
 from api.clock import now_ms
 from api.settings import Settings, load_settings
-from bench.baseline import input_values, lightgbm_pd
 from identity.credential_types.types import load_credential_types
 from identity.dcql import parse_dcql_query
 from identity.encoding import JsonValue
@@ -42,7 +41,10 @@ from identity.keys import SigningKey
 from identity.openid4vp import RequestObject
 from identity.trust import TrustedIssuer
 from scoring.artifact import Artifact, load_artifact
+from scoring.evaluation.contenders import Budget
+from scoring.evaluation.light_gbm import LightGbm
 from scoring.features import features_from_row
+from scoring.frame import read_frame
 from scoring.rows import Row, write_rows
 from scoring.scorecard import Score
 
@@ -105,8 +107,9 @@ def measure(data: Path, *, rows: int) -> dict[str, Any]:
     sent_s = time.perf_counter() - began_s
     equal = sum(_same(answer, score) for answer, score in zip(answers, offline, strict=False))
 
-    values = input_values(artifact.scorecard.schema, records)
-    boosted = lightgbm_pd(values[learned], labels[learned], values[held_out])
+    frame = read_frame(artifact.scorecard.schema, records, artifact.scorecard.schema.inputs)
+    unused = Budget(epsilon_micro=0, delta_e12=0, seed=0)
+    boosted = LightGbm(frame=frame).fit_and_predict(learned, held_out, unused).pd
     points = np.array([score.points for score in offline], dtype=np.float64)
     over_http = np.array([answer["points"] for answer in answers], dtype=np.float64)
     return {
@@ -114,7 +117,7 @@ def measure(data: Path, *, rows: int) -> dict[str, Any]:
         "note": "public data: raw figures on held-out rows",
         "trained_rows": len(learned),
         "inputs": len(artifact.scorecard.schema.inputs),
-        "columns": values.shape[1],
+        "columns": len(frame.graded),
         "epsilon": float(EPSILON),
         "delta": float(DELTA),
         "model_sha256": training["model_sha256"],

@@ -16,7 +16,7 @@ from scoring.expression import Value, ValueColumn, parse_number
 from scoring.features import value_from_text
 from scoring.progress import Progress, no_progress
 from scoring.rows import Row
-from scoring.schema import Column, Cross, Feature, Schema
+from scoring.schema import Column, Cross, Derived, Feature, Schema
 
 _LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
 
@@ -33,6 +33,11 @@ class Frame:
     cells: NDArray[np.int64]
     labels: NDArray[np.int64]
     persons: tuple[str, ...]
+
+    @property
+    def graded(self) -> list[tuple[int, Feature | Derived]]:
+        """The columns that have a value of their own, each with its place among all."""
+        return [(place, column) for place, column in enumerate(self.columns) if not isinstance(column, Cross)]
 
 
 def read_frame(

@@ -5,7 +5,6 @@ It needs the training and evaluation extras; nothing that serves imports this mo
 
 import math
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +15,11 @@ from scoring.rows import read_rows
 from scoring.schema import Schema
 
 try:
-    from scoring.evaluation.contenders import Contender, NetworkContender, ScorecardContender
     from scoring.evaluation.evaluate import NOTE, Plan, Result, evaluate
+    from scoring.evaluation.registry import ANCHORS, MODELS, check_installed, make_contender, use_one_thread
     from scoring.frame import Frame, read_frame
 except ModuleNotFoundError as missing:
     raise CommandFailed(f"Evaluation needs {missing.name}: pip install 'credence[training,evaluation]'.") from None
-
-MODELS = ("scorecard", "network", "champion")
-ANCHORS = {"dp-ebm": "interpret", "lightgbm": "lightgbm", "opacus": "opacus"}
-"""Each with the library that it is."""
 
 
 def run_evaluation(
@@ -55,6 +50,7 @@ def run_evaluation(
         raise CommandFailed(f"{schema_path}: every column is protected, so there is nothing to predict from.")
     if not data.is_file():
         raise CommandFailed(f"{data} is not a file.", exit_code=USAGE)
+    use_one_thread()
     with LateProgress() as progress:
         try:
             frame = read_frame(schema, read_rows(data), schema.unprotected, progress=progress.show)
@@ -70,33 +66,14 @@ def run_evaluation(
 
 
 def check_names(model: str, anchors: list[str]) -> None:
-    """Raises `CommandFailed` for a model or an anchor that is none, or stands twice, or whose library is not there."""
+    """Raises `CommandFailed` for a model or an anchor that is none or stands twice; EvaluationInvalid for a missing
+    library."""
     if model not in MODELS:
         raise CommandFailed(f"--model is one of {', '.join(MODELS)}.", exit_code=USAGE)
     if not set(anchors) <= ANCHORS.keys() or len(set(anchors)) != len(anchors):
         raise CommandFailed(f"--against is a list, by commas, of {', '.join(ANCHORS)}.", exit_code=USAGE)
     for anchor in anchors:
-        if find_spec(ANCHORS[anchor]) is None:
-            raise CommandFailed(f"The anchor {anchor} needs {ANCHORS[anchor]}: pip install 'credence[evaluation]'.")
-
-
-def make_contender(name: str, schema: Schema, frame: Frame) -> Contender:
-    """A model or an anchor over the columns of a frame; raises `CommandFailed` where it cannot take the schema."""
-    if name == "scorecard":
-        return ScorecardContender(frame=frame, rows_per_person=schema.rows_per_person)
-    if name == "network":
-        return NetworkContender(frame=frame, rows_per_person=schema.rows_per_person)
-    if name in MODELS:
-        raise CommandFailed(f"The model {name} cannot be evaluated yet.")
-    if name == "lightgbm":
-        from scoring.evaluation.anchors import LightGbm
-
-        return LightGbm(frame=frame)
-    if schema.rows_per_person != 1:
-        raise CommandFailed(f"{name} protects a row, and the schema lets a person have several.")
-    from scoring.evaluation.anchors import DpEbm
-
-    return DpEbm(frame=frame)
+        check_installed(anchor)
 
 
 def describe(schema: Schema, frame: Frame, plan: Plan, results: list[Result]) -> dict[str, Any]:

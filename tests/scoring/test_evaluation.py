@@ -1,20 +1,24 @@
 """Evaluation: the figures against sklearn and by hand, the folds, that seeded noise repeats and trains nothing."""
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss, roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 
 from scoring.cells import build_quantity
 from scoring.errors import EvaluationInvalid
-from scoring.evaluation.anchors import DpEbm, LightGbm, place_in_bounds
-from scoring.evaluation.contenders import Budget, Contender, Predictions, Rows, ScorecardContender
+from scoring.evaluation.contenders import Budget, Predictions, Rows, ScorecardContender
+from scoring.evaluation.dp_ebm import DpEbm, place_in_bounds
 from scoring.evaluation.evaluate import Plan, evaluate, noise_seed, split_rows
+from scoring.evaluation.light_gbm import LightGbm
 from scoring.evaluation.metrics import auc, brier_score, expected_calibration_error, kolmogorov_smirnov
+from scoring.evaluation.registry import make_contender
 from scoring.frame import Frame, read_frame
 from scoring.schema import parse_schema
 
@@ -71,6 +75,15 @@ def make_rows(count: int, seed: int = 1) -> list[dict[str, str]]:
             }
         )
     return rows
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Small tensors gain nothing by several, and lose much where other tests run beside."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -174,9 +187,9 @@ def test_what_is_not_private_runs_once_and_has_no_epsilon(frame: Frame) -> None:
     assert (result.epsilon_micro, len(oracle.asked)) == (None, PLAN.folds)
 
 
-@pytest.mark.parametrize("make", [scorecard, lambda frame: DpEbm(frame=frame), lambda frame: LightGbm(frame=frame)])
-def test_each_contender_learns_and_repeats_by_its_seed(frame: Frame, make: object) -> None:
-    contender: Contender = make(frame)  # type: ignore[operator]
+@pytest.mark.parametrize("name", ["scorecard", "network", "lightgbm", "dp-ebm", "opacus"])
+def test_each_contender_learns_and_repeats_by_its_seed(frame: Frame, name: str) -> None:
+    contender = make_contender(name, SCHEMA, frame)
     learned, held_out = split_rows(frame.labels, folds=3, seed=5)[0]
     budget = Budget(epsilon_micro=8_000_000, delta_e12=10_000_000, seed=9)
     first, again = (contender.fit_and_predict(learned, held_out, budget) for _ in range(2))

@@ -1,14 +1,10 @@
-"""What the models here are measured against: LightGBM, which is not private, and DP-EBM, which is.
-
-Both see the very columns of the frame; trees and boosted bins take quantities as numbers, so crosses are left to them.
-"""
+"""The anchor with privacy: DP-EBM on the very columns of the frame, except crosses, which it does not take."""
 
 import time
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
 
-import lightgbm
 import numpy as np
 from interpret.privacy import DPExplainableBoostingClassifier
 from numpy.typing import NDArray
@@ -16,64 +12,6 @@ from numpy.typing import NDArray
 from scoring.cells import Quantity
 from scoring.evaluation.contenders import Budget, Predictions, Rows
 from scoring.frame import Frame
-from scoring.schema import Column, Cross
-
-SEED = 7
-
-
-def graded_columns(frame: Frame) -> list[tuple[int, Column]]:
-    """The columns of a frame that have a value of their own, each with its place among the frame's columns."""
-    return [(place, column) for place, column in enumerate(frame.columns) if not isinstance(column, Cross)]
-
-
-@dataclass(frozen=True, kw_only=True)
-class LightGbm:
-    """Gradient boosting without privacy. Its parameters were chosen once, for none of the sets in particular."""
-
-    frame: Frame
-    name: str = "lightgbm"
-    private: bool = False
-
-    @cached_property
-    def _values(self) -> NDArray[np.float64]:
-        """Quantities as they are, special codes included; categories by number; NaN where absent."""
-        columns = [self._column(place, column) for place, column in graded_columns(self.frame)]
-        return np.column_stack(columns)
-
-    def _column(self, place: int, column: Column) -> NDArray[np.float64]:
-        if isinstance(column.cells, Quantity):
-            return self.frame.values[column.name].numbers
-        cells = self.frame.cells[:, place]
-        return np.where(cells == column.cells.absent, np.nan, cells)
-
-    def fit_and_predict(self, learned: Rows, predicted: Rows, budget: Budget) -> Predictions:
-        """The budget is not looked at."""
-        del budget
-        categorical = [
-            index
-            for index, (_, column) in enumerate(graded_columns(self.frame))
-            if not isinstance(column.cells, Quantity)
-        ]
-        values, few = self._values, len(learned) < 5_000
-        started_s = time.perf_counter()
-        model = lightgbm.LGBMClassifier(
-            n_estimators=120 if few else 300,
-            learning_rate=0.03,
-            num_leaves=7 if few else 15,
-            min_child_samples=20 if few else 60,
-            subsample=0.8,
-            subsample_freq=1,
-            colsample_bytree=0.6,
-            reg_lambda=5.0,
-            random_state=SEED,
-            n_jobs=1,
-            verbose=-1,
-        ).fit(values[learned], self.frame.labels[learned], categorical_feature=categorical or "auto")
-        fit_s = time.perf_counter() - started_s
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # that an array has no names of columns
-            pd = np.asarray(model.predict_proba(values[predicted]))[:, 1]
-        return Predictions(risk=pd, pd=pd, fit_s=fit_s)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +29,7 @@ class DpEbm:
     @cached_property
     def _inputs(self) -> tuple[NDArray[np.object_], list[str], dict[int, tuple[float, float]]]:
         columns, types, bounds = [], [], {}
-        for index, (place, column) in enumerate(graded_columns(self.frame)):
+        for index, (place, column) in enumerate(self.frame.graded):
             if isinstance(column.cells, Quantity):
                 values, bounds[index] = place_in_bounds(column.cells, self.frame.values[column.name].numbers)
                 columns.append(values.astype(object))
