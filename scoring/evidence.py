@@ -26,9 +26,12 @@ STEP_DEVIATION = 0.5
 """Prior deviation of the step of log odds between neighbouring bins of a quantity."""
 EVIDENCE_DEVIATION = 1.0
 """Prior deviation of a bin's weight of evidence."""
-CORRECTION_DEVIATION = 0.15
-"""Prior deviation of what the residuals add to a bin's log odds."""
+CORRECTION_DEVIATION, PAIR_DEVIATION = 0.15, 0.3
+"""Prior deviation of what the residuals add to a bin's log odds, of a column and of a pair."""
+PRIOR_BINS = 4.0
+"""How many bins' worth of evidence the prior deviation is."""
 LEAST_SLOPE = 0.02
+"""Of the slope that is expected."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,52 +99,69 @@ def bin_input(column: Column, counts: NDArray[np.float64], *, sigma: float, base
     return BinnedInput(**{**vars(binned), "evidence": binned.project(smooth)})
 
 
-def fit_slope(counts: NDArray[np.float64], middles: NDArray[np.float64], *, sigma: float) -> tuple[float, float]:
-    """Slope (positive, drawn to 1) and intercept of log odds along a score, from its noised (cells, label) counts.
+def fit_slope(
+    counts: NDArray[np.float64],
+    middles: NDArray[np.float64],
+    *,
+    sigma: float,
+    expected: float = 1.0,
+    base_rate: float | None = None,
+    base_rate_noise: float = math.inf,
+) -> tuple[float, float]:
+    """Slope and intercept of log odds along a score, from its noised (cells, label) counts of deviation `sigma`.
 
-    One slope for all inputs, never negative: no noise can turn an input against its own evidence.
+    The slope is positive and drawn to what is expected, give or take as much, by how far it is lost in the noise: one
+    slope for all inputs, so that no noise can turn an input against its own evidence. A cell counts for what it holds
+    beyond two deviations of its noise. Where a `base_rate` is
+    given, the middles are centred, and the intercept is drawn to its log odds as far as the noise in its number of the
+    bad, of deviation `base_rate_noise`, is less than that of these counts.
     """
     rows, bad = counts.sum(axis=1), counts[:, 1]
     totals = np.maximum(counts.sum(axis=0), 1.0)
-    slope, intercept = 1.0, math.log(totals[1] / totals[0])
-    weights = np.maximum(rows, 0.0)
-    pull = 2 * sigma
-    for _ in range(50):
+    slope, intercept = expected, math.log(totals[1] / totals[0])
+    beyond = np.maximum(rows - 2 * sigma * math.sqrt(2), 0.0)
+    trusted = beyond / np.maximum(rows, 1.0)
+    share, known = 0.0, 0.0
+    if base_rate is not None:
+        share, known = len(counts) * (sigma / base_rate_noise) ** 2, math.log(base_rate / (1 - base_rate))
+    for _ in range(100):
         pd = 1 / (1 + np.exp(-np.clip(slope * middles + intercept, -30, 30)))
-        residual, weight = bad - rows * pd, weights * pd * (1 - pd)
-        gradient = np.array([(residual * middles).sum() - pull * (slope - 1), residual.sum()])
-        cross = (weight * middles).sum()
-        curvature = np.array([[(weight * middles**2).sum() + pull, cross], [cross, weight.sum() + 1]])
-        step = np.clip(np.linalg.solve(curvature, gradient), -0.5, 0.5)
-        slope, intercept = max(slope + float(step[0]), LEAST_SLOPE), intercept + float(step[1])
+        residual, weight = trusted * (bad - rows * pd), beyond * pd * (1 - pd)
+        seen = max(float(weight @ middles**2), 1e-9)
+        pull = (seen + sigma**2 * float(trusted**2 @ middles**2)) / (seen * expected**2)
+        hold = share * weight.sum() + 1e-3
+        gradient = np.array([residual @ middles - pull * (slope - expected), residual.sum() + hold * (known - intercept)])
+        cross = weight @ middles
+        curvature = np.array([[seen + pull, cross], [cross, weight.sum() + hold]])
+        step = np.clip(np.linalg.solve(curvature, gradient), -0.3, 0.3)
+        slope, intercept = max(slope + float(step[0]), LEAST_SLOPE * expected), intercept + float(step[1])
     return slope, min(max(intercept, -8.0), 8.0)
 
 
-def mean_weight(counts: NDArray[np.float64], middles: NDArray[np.float64], slope: float, intercept: float) -> float:
-    """Mean of pd (1 - pd) over the population, from the score's noised counts."""
-    rows = np.maximum(counts.sum(axis=1), 0.0)
-    pd = 1 / (1 + np.exp(-np.clip(slope * middles + intercept, -30, 30)))
-    return float((rows * pd * (1 - pd)).sum() / max(rows.sum(), 1.0))
-
-
 def correct_log_odds(
-    binned: BinnedInput,
     log_odds: NDArray[np.float64],
-    residuals: NDArray[np.float64],
+    released: NDArray[np.float64],
     *,
-    sigma: float,
+    rows: NDArray[np.float64],
     base_rate: float,
-    weight: float,
+    sigma: float,
+    prior: float,
 ) -> NDArray[np.float64]:
-    """One Newton step a bin from noised residual sums, shrunk by their noise, then projected.
+    """One Newton step a bin from noised (bins, 2) sums of residuals and of weights, shrunk by their noise.
 
-    A bin's curvature is its rows times pd (1 - pd), which over all bins is not let exceed `weight` on average.
+    The residuals' noise has deviation `sigma` and the weights' a third of it. Of what deviation the true steps are is
+    judged from the residuals themselves (empirical Bayes, by moments), beside `prior` with the weight of PRIOR_BINS.
+    A bin's curvature is taken to be at least a quarter of what `rows` at the base rate would have.
     """
-    pd = 1 / (1 + np.exp(-(binned.evidence + math.log(base_rate / (1 - base_rate)))))
-    curvature = binned.rows * pd * (1 - pd)
-    curvature *= min(1.0, weight * binned.rows.sum() / curvature.sum())
-    step = curvature * residuals / (curvature**2 + (curvature + sigma**2) / CORRECTION_DEVIATION**2)
-    return binned.project(log_odds + step)
+    residuals, noise = released[:, 0], sigma**2
+    curvature = np.maximum(released[:, 1], np.maximum(rows * base_rate * (1 - base_rate) / 4, 1.0))
+    variance = curvature**2 * prior**2 + curvature + noise
+    squares = (curvature**2 / variance**2 * (residuals**2 - curvature - noise)).sum()
+    weight = (curvature**4 / variance**2).sum()
+    bins = weight * prior**4 / 2
+    deviation_squared = max((bins * squares / weight + PRIOR_BINS / 2 * prior**2) / (bins + PRIOR_BINS / 2), 1e-6)
+    step: NDArray[np.float64] = curvature * residuals / (curvature**2 + (curvature + noise) / deviation_squared)
+    return log_odds + step
 
 
 def _merge(counts: NDArray[np.float64], sigma: float) -> list[list[int]]:

@@ -1,18 +1,22 @@
-"""Fit the additive scorecard under differential privacy: four kinds of noised sums, and arithmetic on them.
+"""Fit the scorecard under differential privacy: five kinds of noised sums, and arithmetic on them.
 
 0. how many rows there are, so that persons can be dropped at random, each alike, where they exceed the row cap;
 A. the rows in every public cell by label: cells merge to bins, and bins get a weight of evidence;
 B. the rows by their summed evidence and label: one slope and one intercept;
-C. input by input, the residuals of the scorecard so far, summed by bin: a shrunk correction of each bin.
-The shares of the budget are fixed below, before any data is seen. A is the scorecard maker's weight of evidence; C is
-close to one cycle of explainable boosting under differential privacy (Nori, Caruana, Bu, Shen, Kulkarni 2021). The
-scorecard is in integer points throughout, so that residuals are those of the very points that serving adds up.
+C. input by input, the residuals of the scorecard so far, summed by bin: a shrunk correction of each bin;
+D. the residuals times every product of two inputs' factors: which pairs of inputs say more together than apart;
+E. pair by pair, the residuals summed by the pair's coarse cells: a shrunk table each.
+Where D could see no interaction of an ordinary size through its noise it is not released, and where it sees none there
+is no E: C has that budget then, before or after. The shares of the budget are fixed below, before any data is seen, and
+such a choice rests on what was released. A is the scorecard maker's weight of evidence; C is close to one cycle of
+explainable boosting under differential privacy (Nori, Caruana, Bu, Shen, Kulkarni 2021). The scorecard is in integer
+points throughout, so that residuals are those of the very points that serving adds up.
 """
 
 import hmac
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
@@ -22,24 +26,30 @@ from numpy.typing import NDArray
 from scoring.cells import Product
 from scoring.dp.mechanisms import (
     RESIDUAL_SCALE,
+    WEIGHT_SCALE,
     NoisedSum,
     Releases,
     count_cells,
     count_rows,
     count_scores,
+    products_sensitivity_squared,
     quantise_residuals,
+    quantise_weights,
+    sum_products,
     sum_residuals,
 )
 from scoring.evidence import (
+    CORRECTION_DEVIATION,
+    PAIR_DEVIATION,
     POINTS_PER_LOG_ODDS,
     BinnedInput,
     bin_input,
     correct_log_odds,
     estimate_base_rate,
     fit_slope,
-    mean_weight,
 )
 from scoring.frame import read_frame
+from scoring.interactions import build_factors, build_pair, choose_pairs, stand_out
 from scoring.progress import Progress, no_progress
 from scoring.rows import Row
 from scoring.schema import Column, Schema
@@ -52,15 +62,18 @@ from scoring.scorecard import (
     points_table,
 )
 
-ALGORITHM = "additive-2"
+ALGORITHM = "additive-3"
 """Names everything that turns rows into points but the parameters; a change of any of it changes the name."""
 
-SHARE_OF_COUNT, SHARE_OF_CELLS, SHARE_OF_SCORES = 0.02, 0.38, 0.10
-"""Shares of rho; the residuals have the rest, in equal parts."""
+SHARE_OF_COUNT, SHARE_OF_CELLS, SHARE_OF_SCORES = 0.02, 0.32, 0.06
+SHARE_OF_PRODUCTS, SHARE_OF_PAIRS = 0.08, 0.20
+"""Shares of rho; the residuals of single inputs have the rest, in equal parts."""
 CAP_DEVIATIONS, CAP_EXPONENT = 6.0, math.log(10**9)
 """By how much the row count's noise and the persons' coins are allowed for, so that the row cap holds."""
 
-SCORE_CELLS, SCORE_RANGE = 16, 4.0
+SCORE_CELLS, SCORE_RANGE, SCORE_STRETCH = 32, 4.0, 3.0
+"""Cells of the summed evidence: to 4 deviations if all inputs said the same, and far narrower in the middle, for inputs
+of which each says another thing."""
 _FARTHEST = 60 * PDO
 
 
@@ -159,10 +172,11 @@ def fit_points(
 ) -> FittedPoints:
     """Fit any columns within one charge; everything that depends on the data passes through `releases`."""
     total_rho = releases.charged_rho_e12
-    rho_of_count, rho_of_cells, rho_of_scores = (
-        int(total_rho * share) for share in (SHARE_OF_COUNT, SHARE_OF_CELLS, SHARE_OF_SCORES)
+    rho_of_count, rho_of_cells, rho_of_scores, rho_of_products, rho_of_pairs = (
+        int(total_rho * share)
+        for share in (SHARE_OF_COUNT, SHARE_OF_CELLS, SHARE_OF_SCORES, SHARE_OF_PRODUCTS, SHARE_OF_PAIRS)
     )
-    rho_of_residuals = (total_rho - rho_of_count - rho_of_cells - rho_of_scores) // len(columns)
+    rho_of_residuals = total_rho - rho_of_count - rho_of_cells - rho_of_scores - rho_of_products - rho_of_pairs
 
     counted = releases.release("row_count", count_rows(records.labels), sensitivity_squared=1, rho_e12=rho_of_count)
     rate = keeping_rate(counted, row_cap=row_cap, rows_per_person=rows_per_person)
@@ -184,50 +198,138 @@ def fit_points(
     bins = [
         torch.tensor(one.bins, device=records.cells.device)[records.cells[:, index]] for index, one in enumerate(binned)
     ]
-
-    scores, edges, middles = _score_cells(binned, bins)
-    by_score = releases.release(
-        "score_counts",
-        count_scores(torch.bucketize(scores, edges, right=True), records.labels, SCORE_CELLS),
-        sensitivity_squared=1,
+    # Each input's counts are of the same rows: their mean number of the bad is known better than any one's.
+    base_rate_noise = counts.sigma * math.sqrt(sum(sizes)) / len(columns)
+    slope, intercept = _fit_slope(
+        binned,
+        bins,
+        records.labels,
+        releases,
         rho_e12=rho_of_scores,
+        base_rate=base_rate,
+        base_rate_noise=base_rate_noise,
     )
-    score_table = np.array(by_score.values, dtype=np.float64).reshape(-1, 2)
-    slope, intercept = fit_slope(score_table, middles, sigma=by_score.sigma)
-    weight = mean_weight(score_table, middles, slope, intercept)
+    fit = _Fit(
+        records=records,
+        releases=releases,
+        base_rate=base_rate,
+        binned=binned,
+        bins=bins,
+        offset=round(points_of_log_odds(-intercept)),
+        log_odds=[one.evidence * slope for one in binned],
+    )
 
-    offset = round(points_of_log_odds(-intercept))
-    log_odds = [one.evidence * slope / math.sqrt(len(columns)) for one in binned]
-    points = [_points(one) for one in log_odds]
-    totals = offset + _sum_points(points, bins, records.labels)
-    for index, one in enumerate(binned):
-        progress("fitting", index, len(columns))
-        residuals = quantise_residuals(records.labels, pd_ppm_of_totals(totals))
-        noised = releases.release(
+    factors = build_factors(columns, tables)
+    sensitivity_squared = products_sensitivity_squared(factors.bound)
+    expected_sigma = releases.sigma_of(sensitivity_squared=sensitivity_squared, rho_e12=max(rho_of_products, 1))
+    weight = max(counted.values[0] * rate, 1.0) * base_rate * (1 - base_rate)
+    if not stand_out(factors, sigma=expected_sigma / RESIDUAL_SCALE, weight=weight):
+        fit.correct_inputs(rho_of_residuals + rho_of_products + rho_of_pairs, progress)
+        return fit.finish(columns)
+
+    weight = fit.correct_inputs(rho_of_residuals, progress)
+    products = releases.release(
+        "residual_products",
+        sum_products(factors.tables, records.cells, fit.residuals(), bound=factors.bound)[factors.crossing],
+        sensitivity_squared=sensitivity_squared,
+        rho_e12=rho_of_products,
+        scale=RESIDUAL_SCALE,
+    )
+    pairs = choose_pairs(
+        columns,
+        factors,
+        np.array(products.values, dtype=np.float64) / RESIDUAL_SCALE,
+        sigma=products.sigma / RESIDUAL_SCALE,
+        weight=weight,
+    )
+    for left, right in pairs:
+        pair = build_pair(columns[left], tables[left], columns[right], tables[right])
+        fit.add_pair(left, right, pair, rho_of_pairs // len(pairs))
+    if not pairs:
+        fit.correct_inputs(rho_of_pairs, progress)
+    return fit.finish(columns)
+
+
+@dataclass(kw_only=True)
+class _Fit:
+    """A scorecard in the making: the log odds of each input's bins, and of pairs, and every row's points so far."""
+
+    records: Records
+    releases: Releases
+    base_rate: float
+    binned: list[BinnedInput]
+    bins: list[torch.Tensor]
+    offset: int
+    log_odds: list[NDArray[np.float64]]
+    pairs: list[FittedTable] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._points = [_points(one) for one in self.log_odds]
+        self._totals = self.offset + _sum_points(self._points, self.bins, self.records.labels)
+
+    def residuals(self) -> torch.Tensor:
+        return quantise_residuals(self.records.labels, pd_ppm_of_totals(self._totals))
+
+    def correct_inputs(self, rho_e12: int, progress: Progress) -> float:
+        """One step for each bin of each input, in turn; returns the sum of pd (1 - pd) over rows, as released."""
+        weights = []
+        for index, one in enumerate(self.binned):
+            progress("fitting", index, len(self.binned))
+            released, sigma = self._release_residuals(self.bins[index], len(one.rows), rho_e12 // len(self.binned))
+            weights.append(released[:, 1].sum())
+            corrected = correct_log_odds(
+                self.log_odds[index],
+                released,
+                rows=one.rows,
+                base_rate=self.base_rate,
+                sigma=sigma,
+                prior=CORRECTION_DEVIATION,
+            )
+            self.log_odds[index] = one.project(corrected)
+            before, self._points[index] = self._points[index], _points(self.log_odds[index])
+            self._totals += (self._points[index] - before).to(self._totals.device)[self.bins[index]]
+        return max(float(np.mean(weights)), 1.0)
+
+    def add_pair(self, left: int, right: int, pair: Product, rho_e12: int) -> None:
+        """A table of what two inputs say beyond what each says."""
+        cells = pair_cells(pair, self.records.cells[:, left], self.records.cells[:, right])
+        released, sigma = self._release_residuals(cells, pair.count, rho_e12)
+        # How many rows a cell has is not known but from its weights, which are kept from being noise alone.
+        usual = np.full(pair.count, max(released[:, 1].sum(), 1.0) / pair.count)
+        log_odds = correct_log_odds(
+            np.zeros(pair.count),
+            released,
+            rows=usual / 5 / (self.base_rate * (1 - self.base_rate)),
+            base_rate=self.base_rate,
+            sigma=sigma,
+            prior=PAIR_DEVIATION,
+        )
+        points = _points(log_odds)
+        self._totals += points.to(self._totals.device)[cells]
+        self.pairs.append(
+            FittedTable(of=(left, right), pair=pair, bins=tuple(range(pair.count)), points=tuple(points.tolist()))
+        )
+
+    def finish(self, columns: Sequence[Column]) -> FittedPoints:
+        tables = [
+            FittedTable(of=(index,), pair=None, bins=one.bins, points=tuple(points[list(one.bins)].tolist()))
+            for index, (one, points) in enumerate(zip(self.binned, self._points, strict=True))
+        ]
+        return FittedPoints(columns=tuple(columns), offset=self.offset, tables=(*tables, *self.pairs))
+
+    def _release_residuals(self, bins: torch.Tensor, size: int, rho_e12: int) -> tuple[NDArray[np.float64], float]:
+        """Noised (bins, 2) sums of residuals and weights by bin, and the deviation of the residuals' noise."""
+        pd_ppm = pd_ppm_of_totals(self._totals)
+        residuals = quantise_residuals(self.records.labels, pd_ppm)
+        noised = self.releases.release(
             "residual_sums",
-            sum_residuals(bins[index], residuals, len(one.rows)),
+            sum_residuals(bins, residuals, quantise_weights(residuals, pd_ppm), size),
             sensitivity_squared=RESIDUAL_SCALE**2,
-            rho_e12=rho_of_residuals,
+            rho_e12=rho_e12,
             scale=RESIDUAL_SCALE,
         )
-        corrected = correct_log_odds(
-            one,
-            log_odds[index],
-            np.array(noised.values, dtype=np.float64) / RESIDUAL_SCALE,
-            sigma=noised.sigma / RESIDUAL_SCALE,
-            base_rate=base_rate,
-            weight=weight,
-        )
-        before, points[index] = points[index], _points(corrected)
-        totals += (points[index] - before).to(totals.device)[bins[index]]
-    return FittedPoints(
-        columns=tuple(columns),
-        offset=offset,
-        tables=tuple(
-            FittedTable(of=(index,), pair=None, bins=one.bins, points=tuple(of_bin[list(one.bins)].tolist()))
-            for index, (one, of_bin) in enumerate(zip(binned, points, strict=True))
-        ),
-    )
+        sums = np.array(noised.values, dtype=np.float64).reshape(-1, 2) / [RESIDUAL_SCALE, WEIGHT_SCALE]
+        return sums, noised.sigma / RESIDUAL_SCALE
 
 
 def keeping_rate(counted: NoisedSum, *, row_cap: int, rows_per_person: int) -> float:
@@ -275,8 +377,19 @@ def total_points(fitted: FittedPoints, cells: torch.Tensor) -> torch.Tensor:
     totals = torch.full((len(cells),), fitted.offset, dtype=torch.int64, device=cells.device)
     for table in fitted.tables:
         points = torch.tensor(table.points, dtype=torch.int64, device=cells.device)
-        totals += points[cells[:, table.of[0]]]
+        if table.pair is None:
+            totals += points[cells[:, table.of[0]]]
+        else:
+            totals += points[pair_cells(table.pair, cells[:, table.of[0]], cells[:, table.of[1]])]
     return totals
+
+
+def pair_cells(pair: Product, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """The cells (rows,) of a pair, from those of its two columns."""
+    table = [
+        [pair.cell_of_cells(one, other) for other in range(len(pair.right) + 1)] for one in range(len(pair.left) + 1)
+    ]
+    return torch.tensor(table, dtype=torch.int64, device=left.device)[left, right]
 
 
 def pd_ppm_of_totals(totals: torch.Tensor) -> torch.Tensor:
@@ -293,21 +406,47 @@ def _pd_ppm_table(device: torch.device) -> torch.Tensor:
     return torch.tensor([pd_ppm_of_points(one) for one in points], dtype=torch.int64, device=device)
 
 
-def _score_cells(
-    binned: list[BinnedInput], bins: list[torch.Tensor]
-) -> tuple[torch.Tensor, torch.Tensor, NDArray[np.float64]]:
-    """Each row's summed evidence in points, the public edges of its cells, and their middles.
+def _fit_slope(
+    binned: list[BinnedInput],
+    bins: list[torch.Tensor],
+    labels: torch.Tensor,
+    releases: Releases,
+    *,
+    rho_e12: int,
+    base_rate: float,
+    base_rate_noise: float,
+) -> tuple[float, float]:
+    """Slope and intercept of log odds along the inputs' summed evidence.
 
-    Middles are log odds divided by the root of the number of inputs, so that a slope near 1 is a fair guess for
-    inputs that say partly the same.
+    Released are the rows by cell of the sum and label. How widely the sum spreads is between the deviation of inputs
+    that are independent and of inputs that say the same, both known from what was released of each.
     """
-    evidence = [-_points(one.evidence) for one in binned]
-    scores = _sum_points(evidence, bins, bins[0])
-    width = 2 * SCORE_RANGE / SCORE_CELLS
-    per_point = POINTS_PER_LOG_ODDS * math.sqrt(len(binned))
-    edges = [round((-SCORE_RANGE + width * step) * per_point) for step in range(1, SCORE_CELLS)]
-    middles = -SCORE_RANGE + width * (np.arange(SCORE_CELLS, dtype=np.float64) + 0.5)
-    return scores, torch.tensor(edges, device=scores.device), middles
+    means = [float(one.rows @ one.evidence / one.rows.sum()) for one in binned]
+    deviations = [
+        math.sqrt(max(float(one.rows @ (one.evidence - mean) ** 2 / one.rows.sum()), 1e-9))
+        for one, mean in zip(binned, means, strict=True)
+    ]
+    steps = np.linspace(-1, 1, SCORE_CELLS + 1)[1:-1]
+    centre = sum(means)
+    edges = np.sinh(SCORE_STRETCH * steps) / math.sinh(SCORE_STRETCH) * SCORE_RANGE * sum(deviations)
+    middles = np.concatenate([edges[:1], (edges[1:] + edges[:-1]) / 2, edges[-1:]])
+    scores = _sum_points([-_points(one.evidence) for one in binned], bins, labels)
+    in_points = torch.tensor(np.rint((centre + edges) * POINTS_PER_LOG_ODDS).astype(np.int64), device=scores.device)
+    counted = releases.release(
+        "score_counts",
+        count_scores(torch.bucketize(scores, in_points, right=True), labels, SCORE_CELLS),
+        sensitivity_squared=1,
+        rho_e12=rho_e12,
+    )
+    slope, intercept = fit_slope(
+        np.array(counted.values, dtype=np.float64).reshape(-1, 2),
+        middles,
+        sigma=counted.sigma,
+        expected=1 / math.sqrt(len(binned)),
+        base_rate=base_rate,
+        base_rate_noise=base_rate_noise,
+    )
+    return slope, intercept - slope * centre
 
 
 def _points(log_odds: NDArray[np.float64]) -> torch.Tensor:
