@@ -32,6 +32,7 @@ from scoring.card import (
     parse_card,
     parse_network_card,
 )
+from scoring.cells import Product
 from scoring.errors import (
     ArtifactAltered,
     ArtifactExists,
@@ -43,8 +44,8 @@ from scoring.errors import (
 )
 from scoring.network.encoding import InputTable
 from scoring.network.serving import Network
-from scoring.schema import Schema, parse_schema
-from scoring.scorecard import PointsTable, Scorecard
+from scoring.schema import Cross, Schema, parse_schema
+from scoring.scorecard import PointsTable, Scorecard, learned_cross
 
 WEIGHTS, CARD, SCHEMA, MANIFEST = "weights.safetensors", "card.json", "schema.toml", "MANIFEST.json"
 MAX_FILE_BYTES = 16 * 1024 * 1024
@@ -141,9 +142,11 @@ def load_artifact(directory: Path, *, expected_digest: bytes | None = None) -> A
     contents, digest = _read_verified(directory, expected_digest)
     published = parse_card(contents[CARD])
     schema = _parse_own_schema(contents[SCHEMA], published)
+    tables, crosses = _parse_weights(contents[WEIGHTS], schema, published.inputs)
     scorecard = Scorecard(
         schema=schema,
-        tables=_parse_weights(contents[WEIGHTS], published.inputs),
+        tables=tables,
+        crosses=crosses,
         offset=published.offset,
         bands=published.bands,
         thresholds=published.thresholds,
@@ -207,6 +210,9 @@ def _encode_weights(scorecard: Scorecard) -> bytes:
     for table in scorecard.tables:
         tensors[f"bins/{table.feature}"] = np.array(table.bins, dtype=np.int32)
         tensors[f"points/{table.feature}"] = np.array(table.points, dtype=np.int32)
+    for cross in scorecard.crosses:
+        tensors[f"left/{cross.name}"] = np.array(cross.cells.left, dtype=np.int32)
+        tensors[f"right/{cross.name}"] = np.array(cross.cells.right, dtype=np.int32)
     return save_tensors(tensors)
 
 
@@ -243,20 +249,33 @@ def _verify_manifest(contents: Mapping[str, bytes]) -> bytes:
     return _digest(hashes)
 
 
-def _parse_weights(data: bytes, inputs: tuple[CardInput, ...]) -> tuple[PointsTable, ...]:
-    """Two int32 vectors an input, and nothing else."""
-    tensors = _parse_tensors(data, {f"{kind}/{one.name}" for one in inputs for kind in ("bins", "points")})
+def _parse_weights(
+    data: bytes, schema: Schema, inputs: tuple[CardInput, ...]
+) -> tuple[tuple[PointsTable, ...], tuple[Cross, ...]]:
+    """Two int32 vectors an input, two more for a cross that the fit chose, and nothing else."""
+    names = {f"{kind}/{one.name}" for one in inputs for kind in ("bins", "points")}
+    names |= {f"{kind}/{one.name}" for one in inputs if one.of for kind in ("left", "right")}
+    tensors = _parse_tensors(data, names)
     if any(tensor.ndim != 1 for tensor in tensors.values()):
         raise WeightsInvalid
-    return tuple(
+    vectors = {name: tuple(tensor.tolist()) for name, tensor in tensors.items()}
+    tables = tuple(
         PointsTable(
             feature=one.name,
             reason=one.reason,
-            bins=tuple(tensors[f"bins/{one.name}"].tolist()),
-            points=tuple(tensors[f"points/{one.name}"].tolist()),
+            bins=vectors[f"bins/{one.name}"],
+            points=vectors[f"points/{one.name}"],
         )
         for one in inputs
     )
+    crosses = []
+    for one in inputs:
+        if one.of is not None:
+            left, right = vectors[f"left/{one.name}"], vectors[f"right/{one.name}"]
+            if not left or not right:
+                raise WeightsInvalid
+            crosses.append(learned_cross(schema, *one.of, Product(left=left, right=right)))
+    return tables, tuple(crosses)
 
 
 def _parse_tensors(data: bytes, names: set[str]) -> dict[str, NDArray[np.int32]]:

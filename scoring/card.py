@@ -28,6 +28,7 @@ from scoring.scorecard import (
     MIN_POINTS,
     PDO,
     Band,
+    PointsTable,
     Scorecard,
     Thresholds,
 )
@@ -104,10 +105,11 @@ class ModelCard:
 
 @dataclass(frozen=True, kw_only=True)
 class CardInput:
-    """A model input and its reason code."""
+    """A model input and its reason code; of a cross that the fit chose also the names of its two columns."""
 
     name: str
     reason: str
+    of: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +146,7 @@ def encode_card(scorecard: Scorecard, card: ModelCard) -> bytes:
             **_common_members(scorecard, card),
             "points_sha256": scorecard.points_digest.hex(),
             "scaling": {**_SCALING, "offset": scorecard.offset},
-            "inputs": [{"name": table.feature, "reason": table.reason} for table in scorecard.tables],
+            "inputs": [_input_members(scorecard, table) for table in scorecard.tables],
         }
     )
 
@@ -255,9 +257,25 @@ def _parse_common(document: Mapping[str, object]) -> dict[str, Any]:
     }
 
 
+def _input_members(scorecard: Scorecard, table: PointsTable) -> dict[str, Any]:
+    crosses = {cross.name: cross for cross in scorecard.crosses}
+    members: dict[str, Any] = {"name": table.feature, "reason": table.reason}
+    if table.feature in crosses:
+        members["of"] = [scorecard.columns[place].name for place in crosses[table.feature].of]
+    return members
+
+
 def _parse_input(value: object) -> CardInput:
-    members = _require_members(value, "name reason", CardInvalid)
-    return CardInput(name=_text(members["name"], CardInvalid), reason=_text(members["reason"], CardInvalid))
+    of = None
+    if isinstance(value, dict) and "of" in value:
+        members = _require_members(value, "name reason of", CardInvalid)
+        names = [_text(name, CardInvalid) for name in _list(members["of"], CardInvalid)]
+        if len(names) != 2:
+            raise CardInvalid
+        of = (names[0], names[1])
+    else:
+        members = _require_members(value, "name reason", CardInvalid)
+    return CardInput(name=_text(members["name"], CardInvalid), reason=_text(members["reason"], CardInvalid), of=of)
 
 
 def _parse_band(value: object) -> Band:

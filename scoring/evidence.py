@@ -130,7 +130,9 @@ def fit_slope(
         seen = max(float(weight @ middles**2), 1e-9)
         pull = (seen + sigma**2 * float(trusted**2 @ middles**2)) / (seen * expected**2)
         hold = share * weight.sum() + 1e-3
-        gradient = np.array([residual @ middles - pull * (slope - expected), residual.sum() + hold * (known - intercept)])
+        gradient = np.array(
+            [residual @ middles - pull * (slope - expected), residual.sum() + hold * (known - intercept)]
+        )
         cross = weight @ middles
         curvature = np.array([[seen + pull, cross], [cross, weight.sum() + hold]])
         step = np.clip(np.linalg.solve(curvature, gradient), -0.3, 0.3)

@@ -52,11 +52,12 @@ from scoring.frame import read_frame
 from scoring.interactions import build_factors, build_pair, choose_pairs, stand_out
 from scoring.progress import Progress, no_progress
 from scoring.rows import Row
-from scoring.schema import Column, Schema
+from scoring.schema import Column, Cross, Schema
 from scoring.scorecard import (
     BASE_POINTS,
     PDO,
     Scorecard,
+    learned_cross,
     pd_ppm_of_points,
     points_of_log_odds,
     points_table,
@@ -153,11 +154,23 @@ def fit_scorecard(
 
 def make_scorecard(schema: Schema, fitted: FittedPoints) -> Scorecard:
     """What was fitted as a scorecard over its schema; raises what `Scorecard` does."""
-    tables = [
-        points_table(schema, fitted.columns[table.of[0]].name, bins=table.bins, points=table.points)
-        for table in fitted.tables
-    ]
-    return Scorecard(schema=schema, offset=fitted.offset, tables=tuple(tables))
+    crosses = tuple(_make_cross(schema, fitted, table) for table in fitted.tables if table.pair is not None)
+    names = [*(column.name for column in fitted.columns), *(cross.name for cross in crosses)]
+    return Scorecard(
+        schema=schema,
+        offset=fitted.offset,
+        tables=tuple(
+            points_table(schema, name, bins=table.bins, points=table.points, crosses=crosses)
+            for name, table in zip(names, fitted.tables, strict=True)
+        ),
+        crosses=crosses,
+    )
+
+
+def _make_cross(schema: Schema, fitted: FittedPoints, table: FittedTable) -> Cross:
+    left, right = (fitted.columns[place].name for place in table.of)
+    assert table.pair is not None
+    return learned_cross(schema, left, right, table.pair)
 
 
 def fit_points(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.cells import Categories, Product, Quantity
-from scoring.schema import Column
+from scoring.schema import Column, cross_name
 
 FACTOR_SCALE = 8
 """A factor of one deviation in integer units."""
@@ -29,7 +29,7 @@ COARSE_CELLS = 5
 """Coarse cells of a column in a pair: 5 x 5 and one for absent stay within `cells.MAX_CELLS`."""
 LEAST_CODE_MASS = 0.08
 MOST_PAIRS, MOST_OF_A_COLUMN = 6, 3
-ORDINARY_EFFECT, LEAST_DEVIATIONS = 0.3, 1.1
+ORDINARY_EFFECT, LEAST_DEVIATIONS = 0.3, 1.4
 """Pairs are looked for where an effect of this size, in log odds a deviation of either, stands out by so much."""
 
 
@@ -76,11 +76,7 @@ def stand_out(factors: Factors, *, sigma: float, weight: float) -> bool:
 
     What is released would otherwise be noise alone, and its budget is better spent on the columns themselves.
     """
-    left, right = factors.crossing
-    if not len(left) or sigma <= 0:
-        return False
-    unit = float(np.median(factors.units[left] * factors.units[right]))
-    return ORDINARY_EFFECT * weight * unit >= LEAST_DEVIATIONS * sigma
+    return len(factors.crossing[0]) > 0 and ORDINARY_EFFECT * weight * FACTOR_SCALE**2 >= LEAST_DEVIATIONS * sigma
 
 
 def choose_pairs(
@@ -105,7 +101,7 @@ def choose_pairs(
         one, other = int(factors.columns[left[place]]), int(factors.columns[right[place]])
         if not seen[place] or (one, other) in chosen:
             continue
-        if not crossed.isdisjoint(pair_name(columns[a], columns[b]) for a, b in ((one, other), (other, one))):
+        if not crossed.isdisjoint(cross_name(columns[a], columns[b]) for a, b in ((one, other), (other, one))):
             continue
         if max(uses.get(one, 0), uses.get(other, 0)) >= MOST_OF_A_COLUMN:
             continue
@@ -114,11 +110,6 @@ def choose_pairs(
         if len(chosen) == MOST_PAIRS:
             break
     return chosen
-
-
-def pair_name(left: Column, right: Column) -> str:
-    """As a declared cross is named."""
-    return f"{left.name} x {right.name}"
 
 
 def build_pair(

@@ -102,6 +102,11 @@ class Cross:
 Column = Feature | Derived | Cross
 
 
+def cross_name(left: Column, right: Column) -> str:
+    """What a cross of two columns is called."""
+    return f"{left.name} x {right.name}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class CredentialPolicy:
     """How old a credential of a type may be, and what two of them mean."""
@@ -262,7 +267,7 @@ def _parse_cross(table: "_Table", operands: Mapping[str, Feature | Derived]) -> 
         raise table.invalid("of names no declared column")
     left, right = (operands[name] for name in names)
     return Cross(
-        name=f"{left.name} x {right.name}",
+        name=cross_name(left, right),
         of=(positions[left.name], positions[right.name]),
         cells=build_product(left.cells, right.cells),
         sourced=left.sourced and right.sourced,

@@ -6,13 +6,14 @@ and one integer an input, clamped to 300-850. Everything here is integers, so th
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
 import rfc8785
 
+from scoring.cells import Product
 from scoring.errors import InputProtected, InputUnsourced, ScorecardInvalid
 from scoring.features import Features
 from scoring.reasons import (
@@ -25,7 +26,7 @@ from scoring.reasons import (
     reason_code,
     reason_text,
 )
-from scoring.schema import Schema
+from scoring.schema import Column, Cross, Schema, cross_name
 
 PDO = 20
 """Points that double the odds."""
@@ -82,12 +83,29 @@ class PointsTable:
     points: tuple[int, ...]
 
 
-def points_table(schema: Schema, feature: str, *, bins: tuple[int, ...], points: tuple[int, ...]) -> PointsTable:
-    """A table with the reason code that the registry gives its feature."""
-    if feature not in schema.position:
+def points_table(
+    schema: Schema, feature: str, *, bins: tuple[int, ...], points: tuple[int, ...], crosses: Sequence[Cross] = ()
+) -> PointsTable:
+    """A table with the reason code that the registry gives its feature, or the cross that a fit chose."""
+    column = {one.name: one for one in (*schema.columns, *crosses)}.get(feature)
+    if column is None:
         raise ScorecardInvalid
-    column = schema.columns[schema.position[feature]]
     return PointsTable(feature=feature, reason=reason_code(schema, column), bins=bins, points=points)
+
+
+def learned_cross(schema: Schema, left: str, right: str, cells: Product) -> Cross:
+    """A cross of two of the schema's columns, by name, whose cells a fit chose; raises ScorecardInvalid."""
+    graded = {column.name: (place, column) for place, column in enumerate(schema.graded)}
+    if left not in graded or right not in graded:
+        raise ScorecardInvalid
+    (one, a), (other, b) = graded[left], graded[right]
+    return Cross(
+        name=cross_name(a, b),
+        of=(one, other),
+        cells=cells,
+        sourced=a.sourced and b.sourced,
+        protected=a.protected or b.protected,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +167,7 @@ class Score:
 
 @dataclass(frozen=True, kw_only=True)
 class Scorecard:
-    """A model: one points table an input and an offset, over a schema.
+    """A model: one points table an input and an offset, over a schema and the crosses that its fit chose.
 
     Raises on construction: InputProtected, InputUnsourced, ReasonUnknown, ScorecardInvalid.
     """
@@ -159,8 +177,11 @@ class Scorecard:
     offset: int
     bands: tuple[Band, ...] = BANDS
     thresholds: Thresholds = Thresholds()
+    crosses: tuple[Cross, ...] = ()
 
     def __post_init__(self) -> None:
+        for cross in self.crosses:
+            self._check_cross(cross)
         names = [table.feature for table in self.tables]
         if not names or len(set(names)) != len(names) or abs(self.offset) > MAX_TABLE_POINTS:
             raise ScorecardInvalid
@@ -168,10 +189,30 @@ class Scorecard:
             self._check_table(table)
         check_bands(self.bands, self.thresholds)
 
-    def _check_table(self, table: PointsTable) -> None:
-        if table.feature not in self.schema.position:
+    @cached_property
+    def columns(self) -> tuple[Column, ...]:
+        """Everything that has cells: the schema's columns, then the crosses."""
+        return (*self.schema.columns, *self.crosses)
+
+    @cached_property
+    def position(self) -> Mapping[str, int]:
+        """Of each of these by name, its place."""
+        return {column.name: place for place, column in enumerate(self.columns)}
+
+    def _check_cross(self, cross: Cross) -> None:
+        """Each cell of either column has a coarse one, none is skipped, and it is used under a name of its own."""
+        if len(self.position) != len(self.columns) or cross.name not in {table.feature for table in self.tables}:
             raise ScorecardInvalid
-        column = self.schema.columns[self.schema.position[table.feature]]
+        for place, coarse in zip(cross.of, (cross.cells.left, cross.cells.right), strict=True):
+            if len(coarse) != self.schema.graded[place].cells.count - 1:
+                raise ScorecardInvalid
+            if set(coarse) != set(range(max(coarse) + 1)):
+                raise ScorecardInvalid("Coarse cells are not numbered from zero.")
+
+    def _check_table(self, table: PointsTable) -> None:
+        if table.feature not in self.position:
+            raise ScorecardInvalid
+        column = self.columns[self.position[table.feature]]
         if column.protected:
             raise InputProtected
         if not column.sourced:
@@ -190,10 +231,9 @@ class Scorecard:
     @cached_property
     def _inputs(self) -> tuple[tuple[PointsTable, int, int, int], ...]:
         """Of each table: itself, its column's position, the column's absent cell, its best points."""
-        columns = self.schema.columns
-        positions = [self.schema.position[table.feature] for table in self.tables]
+        positions = [self.position[table.feature] for table in self.tables]
         return tuple(
-            (table, position, columns[position].cells.absent, max(table.points))
+            (table, position, self.columns[position].cells.absent, max(table.points))
             for table, position in zip(self.tables, positions, strict=True)
         )
 
@@ -201,7 +241,7 @@ class Scorecard:
     def _absent_features(self) -> tuple[tuple[tuple[int, int], ...], ...]:
         """Of each table, the features that its column rests on: their positions and absent cells."""
         position = self.schema.position
-        columns = (self.schema.columns[position[table.feature]] for table in self.tables)
+        columns = (self.columns[self.position[table.feature]] for table in self.tables)
         return tuple(
             tuple((position[feature.name], feature.cells.absent) for feature in self.schema.features_of(column))
             for column in columns
@@ -210,18 +250,28 @@ class Scorecard:
     @cached_property
     def points_digest(self) -> bytes:
         """SHA-256, 32 bytes, over what decides the points and nothing else: schema, offset, bins and points."""
-        canonical = rfc8785.dumps(
-            {
-                "schema": self.schema.digest.hex(),
-                "offset": self.offset,
-                "inputs": [{"name": t.feature, "bins": list(t.bins), "points": list(t.points)} for t in self.tables],
-            }
-        )
-        return hashlib.sha256(b"credence/points/v1\0" + canonical).digest()
+        decides: dict[str, object] = {
+            "schema": self.schema.digest.hex(),
+            "offset": self.offset,
+            "inputs": [{"name": t.feature, "bins": list(t.bins), "points": list(t.points)} for t in self.tables],
+        }
+        if self.crosses:
+            decides["crosses"] = [
+                {"of": list(cross.of), "left": list(cross.cells.left), "right": list(cross.cells.right)}
+                for cross in self.crosses
+            ]
+        return hashlib.sha256(b"credence/points/v1\0" + rfc8785.dumps(decides)).digest()  # type: ignore[arg-type]
+
+    def cells_of(self, features: Features) -> tuple[int, ...]:
+        """The cell of everything in `columns`."""
+        cells = features.cells
+        crossed = (cross.cells.cell_of_cells(*(cells[place] for place in cross.of)) for cross in self.crosses)
+        return (*cells, *crossed)
 
     def unclamped_points(self, features: Features) -> int:
         """Offset plus the points of each input's cell."""
-        return self.offset + sum(table.points[features.cells[position]] for table, position, _, _ in self._inputs)
+        cells = self.cells_of(features)
+        return self.offset + sum(table.points[cells[position]] for table, position, _, _ in self._inputs)
 
     def band_of(self, points: int) -> str:
         """The band of clamped points."""
@@ -229,9 +279,10 @@ class Scorecard:
 
     def score(self, features: Features) -> Score:
         """Score a person: pure, total over the features of the scorecard's own schema."""
+        cells = self.cells_of(features)
         return make_score(
             features,
-            present=sum(features.cells[position] != absent for _, position, absent, _ in self._inputs),
+            present=sum(cells[position] != absent for _, position, absent, _ in self._inputs),
             total=len(self.tables),
             thresholds=self.thresholds,
             bands=self.bands,
@@ -247,7 +298,7 @@ class Scorecard:
         is absent though its features are there, for a zero divisor, keeps its own.
         """
         losses = []
-        cells = features.cells
+        cells = self.cells_of(features)
         for (table, position, absent, best), rests_on in zip(self._inputs, self._absent_features, strict=True):
             missing = cells[position] == absent and any(cells[at] == none for at, none in rests_on)
             losses.append((table.feature, MISSING if missing else table.reason, best - table.points[cells[position]]))

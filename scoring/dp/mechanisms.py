@@ -116,6 +116,7 @@ def quantise_weights(residuals: torch.Tensor, pd_ppm: torch.Tensor) -> torch.Ten
     the weight, which is the curvature of a Newton step, comes with the residual at no cost. Rounding alone may pass
     the bound, and is cut.
     """
+    pd_ppm = pd_ppm.clamp(0, 1_000_000)
     weights = (pd_ppm * (1_000_000 - pd_ppm) * WEIGHT_SCALE + 5 * 10**11) // 10**12
     squares = RESIDUAL_SCALE**2 - torch.arange(RESIDUAL_SCALE + 1, dtype=torch.int64) ** 2
     room = torch.tensor([math.isqrt(square) for square in squares.tolist()], device=residuals.device)

@@ -18,6 +18,7 @@ from safetensors.numpy import load, save
 
 from scoring.artifact import load_artifact, write_artifact
 from scoring.card import ModelCard
+from scoring.cells import Product
 from scoring.errors import (
     ArtifactAltered,
     ArtifactExists,
@@ -36,7 +37,9 @@ from scoring.errors import (
     ScoringError,
     WeightsInvalid,
 )
-from scoring.scorecard import Scorecard
+from scoring.features import features_from_row
+from scoring.schema import Schema
+from scoring.scorecard import Scorecard, learned_cross, points_table
 
 FILES = ("weights.safetensors", "card.json", "schema.toml", "MANIFEST.json")
 
@@ -441,3 +444,84 @@ def test_serving_imports_no_training_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# A cross that the fit chose
+
+
+@pytest.fixture
+def crossed(small: Schema, small_scorecard: Scorecard) -> Scorecard:
+    """income x trade beside the three tables: income's six cells in two, trade's five in three."""
+    cross = learned_cross(small, "income", "trade", Product(left=(0, 0, 1, 1, 1), right=(0, 1, 2, 2)))
+    points = (5, 0, -5, -3, 2, 9, 1)
+    table = points_table(small, cross.name, bins=tuple(range(7)), points=points, crosses=(cross,))
+    return replace(small_scorecard, tables=(*small_scorecard.tables, table), crosses=(cross,))
+
+
+def test_a_cross_that_the_fit_chose_is_written_loads_and_scores(
+    tmp_path: Path, small: Schema, crossed: Scorecard, small_scorecard: Scorecard, model_card: ModelCard
+) -> None:
+    write_artifact(tmp_path / "crossed", scorecard=crossed, card=model_card)
+    artifact = load_artifact(tmp_path / "crossed")
+    assert artifact.scorecard == crossed
+    assert crossed.points_digest != small_scorecard.points_digest
+    assert json.loads(artifact.card_json)["inputs"][3]["of"] == ["income", "trade"]
+    row = {"income": "900", "jobs": "1", "sent": "", "trade": "2", "age": "40", "late-30": "0"}
+    features = features_from_row(small, row)
+    assert crossed.unclamped_points(features) == small_scorecard.unclamped_points(features) + 2
+    unknown = features_from_row(small, row | {"trade": ""})
+    assert crossed.unclamped_points(unknown) == small_scorecard.unclamped_points(unknown) + 1
+    assert crossed.score(features).coverage.features_total == 4
+
+
+LEFT, RIGHT = "left/income x trade", "right/income x trade"
+
+
+@pytest.mark.parametrize(
+    ("change", "refusal"),
+    [
+        (lambda tensors: tensors.pop(LEFT), WeightsInvalid),
+        (lambda tensors: tensors.update({"left/jobs": tensors[LEFT]}), WeightsInvalid),
+        (lambda tensors: tensors.update({LEFT: np.zeros(0, np.int32)}), WeightsInvalid),
+        (lambda tensors: tensors.update({LEFT: np.zeros(4, np.int32)}), ScorecardInvalid),
+        (
+            lambda tensors: tensors.update({LEFT: np.array([0, 0, 2, 2, 2], np.int32)}),
+            ScorecardInvalid,
+        ),
+        (lambda tensors: tensors.update({RIGHT: np.array([0, -1, 2, 2], np.int32)}), ScorecardInvalid),
+        (lambda tensors: tensors.update({LEFT: np.array([0, 0, 0, 1, 1], np.int32)}), ArtifactAltered),
+    ],
+)
+def test_cells_of_a_cross_that_do_not_fit_are_refused(
+    tmp_path: Path,
+    crossed: Scorecard,
+    model_card: ModelCard,
+    change: Callable[[dict], None],
+    refusal: type[ScoringError],
+) -> None:
+    write_artifact(tmp_path / "crossed", scorecard=crossed, card=model_card)
+    alter_tensors(tmp_path / "crossed", change)
+    with pytest.raises(refusal):
+        load_artifact(tmp_path / "crossed")
+
+
+@pytest.mark.parametrize("of", [["income"], ["income", "nothing"], ["income", "age"], ["trade", "income"], [1, 2], []])
+def test_a_cross_of_other_columns_than_the_schemas_is_refused(
+    tmp_path: Path, crossed: Scorecard, model_card: ModelCard, of: object
+) -> None:
+    write_artifact(tmp_path / "crossed", scorecard=crossed, card=model_card)
+    alter_card(tmp_path / "crossed", lambda card: card["inputs"][3].update(of=of))
+    with pytest.raises(ScoringError):
+        load_artifact(tmp_path / "crossed")
+
+
+def test_a_cross_of_a_protected_column_is_never_a_model(small: Schema, crossed: Scorecard) -> None:
+    cross = learned_cross(small, "income", "age", Product(left=(0, 0, 1, 1, 1), right=(0,) * 31))
+    assert cross.protected
+    table = points_table(small, cross.name, bins=(0, 1, 2), points=(0, 1, 2), crosses=(cross,))
+    with pytest.raises(ScorecardInvalid):  # its cells do not fit age's
+        replace(crossed, tables=(*crossed.tables[:3], table), crosses=(cross,))
+    fitting = Product(left=(0, 0, 1, 1, 1), right=(0,) * (small.graded[4].cells.count - 1))
+    cross = learned_cross(small, "income", "age", fitting)
+    with pytest.raises(InputProtected):
+        replace(crossed, tables=(*crossed.tables[:3], table), crosses=(cross,))

@@ -1,17 +1,23 @@
 """No record, however hostile, moves a sum by more than its declared sensitivity, and no noise is drawn uncharged."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scoring.dp import mechanisms
 from scoring.dp.mechanisms import (
     RESIDUAL_SCALE,
+    WEIGHT_SCALE,
     Releases,
     count_cells,
     count_rows,
     count_scores,
+    products_sensitivity_squared,
     quantise_residuals,
+    quantise_weights,
+    sum_products,
     sum_residuals,
 )
 from scoring.dp.sampler import SeededSampler
@@ -47,8 +53,48 @@ def test_residual_sums_move_by_at_most_their_scale(records: list[tuple[int, int,
     """Labels and probabilities that could never come from the scorecard are clipped all the same."""
     bins, labels, pd_ppm = (torch.tensor(column) for column in zip(*records, strict=True))
     residuals = quantise_residuals(labels, pd_ppm)
-    whole = sum_residuals(bins, residuals, 5)
-    assert moved(whole, sum_residuals(bins[:-1], residuals[:-1], 5)) <= RESIDUAL_SCALE**2
+    weights = quantise_weights(residuals, pd_ppm)
+    whole = sum_residuals(bins, residuals, weights, 5)
+    assert moved(whole, sum_residuals(bins[:-1], residuals[:-1], weights[:-1], 5)) <= RESIDUAL_SCALE**2
+
+
+@given(st.integers(0, 1), st.integers(0, 1_000_000))
+def test_a_weight_is_cut_only_by_what_rounding_adds(label: int, pd_ppm: int) -> None:
+    residual = quantise_residuals(torch.tensor([label]), torch.tensor([pd_ppm]))
+    weight = int(quantise_weights(residual, torch.tensor([pd_ppm])))
+    exact = pd_ppm * (1_000_000 - pd_ppm) * WEIGHT_SCALE / 1e12
+    assert -1.5 <= weight - exact <= 0.5
+    assert weight**2 + int(residual) ** 2 <= RESIDUAL_SCALE**2
+
+
+FACTORS = st.lists(st.lists(st.integers(-32, 32), min_size=4, max_size=4), min_size=3, max_size=3)
+
+
+@given(FACTORS, st.integers(1, 2_000), st.lists(st.tuples(*[st.integers(0, 2)] * 2, BIG, BIG), min_size=1, max_size=5))
+def test_products_move_by_at_most_their_bound(
+    factors: list[list[int]], bound: int, records: list[tuple[int, int, int, int]]
+) -> None:
+    """Two columns of three cells and two factors each; the products of factors of one column are released as well."""
+    table = np.array(factors, dtype=np.int64)
+    tables = (table[:, :2], table[:, 2:])
+    cells = torch.tensor([record[:2] for record in records])
+    labels, pd_ppm = (torch.tensor([record[place] for record in records]) for place in (2, 3))
+    residuals = quantise_residuals(labels, pd_ppm)
+    whole = sum_products(tables, cells, residuals, bound=bound)
+    fewer = sum_products(tables, cells[:-1], residuals[:-1], bound=bound)
+    assert moved(whole.triu(1), fewer.triu(1)) <= products_sensitivity_squared(bound)
+    assert torch.equal(whole, whole.T)
+
+
+def test_products_are_exact_sums_over_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(3)
+    tables = (generator.integers(-32, 33, (5, 2)), generator.integers(-32, 33, (7, 3)))
+    cells = torch.tensor(np.stack([generator.integers(0, 5, 1_000), generator.integers(0, 7, 1_000)], axis=1))
+    residuals = torch.tensor(generator.integers(-RESIDUAL_SCALE, RESIDUAL_SCALE + 1, 1_000))
+    monkeypatch.setattr(mechanisms, "BLOCK_ROWS", 64)
+    values = np.concatenate([table[cells[:, place].numpy()] for place, table in enumerate(tables)], axis=1)
+    expected = (values * residuals.numpy()[:, None]).T @ values
+    assert sum_products(tables, cells, residuals, bound=10**6).tolist() == expected.tolist()
 
 
 @given(st.integers(0, 1), st.integers(0, 1_000_000))
@@ -68,7 +114,7 @@ def test_a_cell_that_was_not_declared_is_not_counted_anywhere() -> None:
     with pytest.raises((IndexError, RuntimeError)):
         count_cells(torch.tensor([[0, 0, 32]]), torch.tensor([1]), SIZES)
     with pytest.raises((IndexError, RuntimeError)):
-        sum_residuals(torch.tensor([-1]), torch.tensor([1]), 3)
+        sum_residuals(torch.tensor([-1]), torch.tensor([1]), torch.tensor([0]), 3)
 
 
 def test_probabilities_are_servings_own_at_any_total() -> None:
