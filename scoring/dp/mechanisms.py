@@ -120,7 +120,7 @@ def quantise_weights(residuals: torch.Tensor, pd_ppm: torch.Tensor) -> torch.Ten
     weights = (pd_ppm * (1_000_000 - pd_ppm) * WEIGHT_SCALE + 5 * 10**11) // 10**12
     squares = RESIDUAL_SCALE**2 - torch.arange(RESIDUAL_SCALE + 1, dtype=torch.int64) ** 2
     room = torch.tensor([math.isqrt(square) for square in squares.tolist()], device=residuals.device)
-    return torch.minimum(weights, room[residuals.abs()])
+    return torch.minimum(weights, room[residuals.abs().clamp(max=RESIDUAL_SCALE)])
 
 
 def sum_residuals(bins: torch.Tensor, residuals: torch.Tensor, weights: torch.Tensor, size: int) -> torch.Tensor:
