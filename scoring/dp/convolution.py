@@ -90,9 +90,8 @@ def draw_from(table: Table, count: int, random_bytes: RandomBytes) -> NDArray[np
     """By inversion of a number of 128 bits, whose lower half is drawn only where the upper does not decide."""
     upper = np.frombuffer(random_bytes(8 * count), dtype=np.uint64)
     magnitudes = np.searchsorted(table.high, upper, side="left")
-    undecided = magnitudes < len(table.high)
-    undecided[undecided] = table.high[magnitudes[undecided]] == upper[undecided]
-    for place in np.flatnonzero(undecided).tolist():
+    ties = np.append(table.high, np.uint64(0))[magnitudes] == upper  # beyond the table stands 0, which is never there
+    for place in np.flatnonzero(ties).tolist():
         whole = (int(upper[place]) << 64) | int.from_bytes(random_bytes(8), "big")
         magnitudes[place] = bisect_right(table.thresholds, whole)
     signs = np.frombuffer(random_bytes(count), dtype=np.uint8) & 1

@@ -27,8 +27,8 @@ ONE = 2**ACTIVATION_BITS
 LOG_ODDS_UNIT = 2.0 ** -(ACTIVATION_BITS + WEIGHT_BITS)
 MOST_INPUT = 2 ** (2 + ACTIVATION_BITS)
 MOST_WEIGHT = 2 ** (4 + WEIGHT_BITS)
-MOST_INPUTS = 2**13
-"""Inputs, hidden units and the bias: 2^13 products of 2^18 and 2^22 are still exact."""
+MOST_REACH = 2**30
+"""Of the magnitudes of one row's inputs, summed: times MOST_WEIGHT that is still exact. Five hundred columns fit."""
 
 SIGMOID_REACH, SIGMOID_STEPS = 32, 256
 

@@ -17,12 +17,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from scoring.dp.accounting import gaussian_sigma_micro
 from scoring.dp.mechanisms import Releases, count_cells, count_rows, count_scores
 from scoring.evidence import estimate_base_rate, fit_slope
 from scoring.fitting import Records, keep_persons, keeping_rate
 from scoring.network.arithmetic import LOG_ODDS_UNIT, MOST_WEIGHT, ONE, WEIGHT_BITS, log_odds_of
+from scoring.network.cuda import CapturedSums
 from scoring.network.encoding import InputTable, build_table, mean_square
 from scoring.network.gradients import BLOCK_ROWS, Batch, Clip, build_batch, clipped_sums
+from scoring.network.sampling import Claim, PersonSampler, SampledReleases, find_noise, noise_multiplier
 from scoring.progress import Progress, no_progress
 from scoring.schema import Column
 
@@ -33,14 +36,14 @@ SHARE_OF_COUNT, SHARE_OF_CELLS, SHARE_OF_SCORES = 0.02, 0.20, 0.06
 """Shares of rho; the gradients have the rest, in equal parts."""
 UNITS = 16
 STEPS = 100
-RATE = 0.05
-"""Adam's, falling to nothing along a half cosine."""
+RATE, CALM = 0.05, 0.0025
+"""Adam's rate, falling to nothing along a half cosine; and the noise of a mean gradient above which it is less."""
 FIRST_MOMENT, SECOND_MOMENT = 0.9, 0.99
 CLIP_SHARE = 1.0
 """Of the root mean square of the inputs' norm: where a row's gradient is clipped."""
 SCORE_CELLS, SCORE_RANGE = 32, 4.0
 """Of the log odds, about those of the base rate."""
-BOUND = 2**24
+BOUND = 2**26
 """A clipped gradient's greatest norm in integer units, where one person has one row."""
 _E12 = 10**12
 
@@ -83,9 +86,14 @@ def fit_network(
     row_cap: int,
     rows_per_person: int = 1,
     random_bytes: Callable[[int], bytes],
+    claim: Claim | None = None,
     progress: Progress = no_progress,
 ) -> FittedNetwork:
-    """Fit any columns within one charge; everything that depends on the data passes through `releases`."""
+    """Fit any columns within one charge; everything that depends on the data passes through `releases`.
+
+    With a claim, steps see Poisson samples of persons, the claim is what the whole fit costs, and `releases` pays for
+    what is released of everybody with its shares of a charge that is worth the same.
+    """
     total_rho = releases.charged_rho_e12
     rho_of_count, rho_of_cells, rho_of_scores = (
         int(total_rho * share) for share in (SHARE_OF_COUNT, SHARE_OF_CELLS, SHARE_OF_SCORES)
@@ -112,21 +120,33 @@ def fit_network(
     )
     size = math.sqrt(mean_square(tables, counts))
 
-    batches = build_batches(encode(tables, records.cells), records.labels.to(torch.float64))
+    inputs, labels = encode(tables, records.cells), records.labels.to(torch.float64)
     clip = Clip(norm=CLIP_SHARE * size, bound=choose_bound(rho_of_step, rows_per_person))
+    sums = GradientSums(inputs, labels, clip)
+    steps: WholeSteps | SampledSteps = WholeSteps(sums=sums, releases=releases, rho_of_step=rho_of_step, rows=rows)
+    if claim is not None:
+        shares = ((1, rho_of_count), (len(columns), rho_of_cells), (1, rho_of_scores))
+        steps = SampledSteps(
+            sums=sums,
+            persons=PersonSampler(records.persons, rate_ppm=claim.rate_ppm, random_bytes=random_bytes),
+            releases=SampledReleases(
+                sampler=releases.sampler,
+                noise=find_noise(claim, steps=STEPS, whole=noise_of_shares(shares, rows_per_person)),
+                most=STEPS,
+                rows_per_person=rows_per_person,
+            ),
+            rows=rows * claim.rate_ppm / 1e6,
+        )
     learner = Learner(
-        inputs=sum(table.values.shape[1] for table in tables) + 1, size=size, base_rate=base_rate, key=random_bytes(32)
+        evidence_places(tables),
+        size=size,
+        base_rate=base_rate,
+        rate=RATE * min(1.0, CALM / steps.deviation),
+        key=random_bytes(32),
     )
     for step in range(STEPS):
         progress("fitting", step, STEPS)
-        noised = releases.release(
-            "gradient_sums",
-            sum_gradients(batches, learner.hidden, learner.output, clip),
-            sensitivity_squared=clip.bound**2,
-            rho_e12=rho_of_step,
-            scale=round(clip.scale),
-        )
-        learner.step(np.array(noised.values, dtype=np.float64) / (clip.scale * rows))
+        learner.step(steps.take(learner.hidden, learner.output))
     network = FittedNetwork(columns=tuple(columns), tables=tables, hidden=learner.hidden, output=learner.output)
 
     base = math.log(base_rate / (1 - base_rate))
@@ -153,6 +173,13 @@ def encode(tables: Sequence[InputTable], cells: torch.Tensor) -> torch.Tensor:
     looked_up = [of_cell[:, cells[:, place]] for place, of_cell in enumerate(values)]
     ones = torch.full((1, len(cells)), float(ONE), dtype=torch.float64, device=cells.device)
     return torch.cat([*looked_up, ones])
+
+
+def evidence_places(tables: Sequence[InputTable]) -> NDArray[np.int64]:
+    """Where each table's weight of evidence stands among the inputs, and at the end how many inputs there are."""
+    starts = np.cumsum([0, *(table.values.shape[1] for table in tables)], dtype=np.int64)
+    starts[-1] += 1  # the constant one
+    return starts
 
 
 def build_batches(inputs: torch.Tensor, labels: torch.Tensor) -> list[Batch]:
@@ -185,10 +212,34 @@ def choose_bound(rho_e12: int, rows_per_person: int) -> int:
     return bound
 
 
+class GradientSums:
+    """Clipped gradient sums over rows that stay on their device, in whole integer units: the same in any order."""
+
+    def __init__(self, inputs: torch.Tensor, labels: torch.Tensor, clip: Clip) -> None:
+        self.clip = clip
+        self._inputs, self._labels = inputs, labels
+        self._captured = CapturedSums(inputs, labels, units=UNITS, clip=clip) if inputs.is_cuda else None
+        self._whole: list[Batch] | None = None
+
+    def of_all(self, hidden: NDArray[np.int32], output: NDArray[np.int32]) -> torch.Tensor:
+        if self._captured is not None:
+            return self._captured.sum(hidden, output, np.arange(len(self._labels)))
+        if self._whole is None:
+            self._whole = build_batches(self._inputs, self._labels)
+        return sum_gradients(self._whole, hidden, output, self.clip)
+
+    def of_rows(self, hidden: NDArray[np.int32], output: NDArray[np.int32], rows: NDArray[np.int64]) -> torch.Tensor:
+        """Over the rows at these places."""
+        if self._captured is not None:
+            return self._captured.sum(hidden, output, rows)
+        places = torch.from_numpy(rows)
+        return sum_gradients(build_batches(self._inputs[:, places], self._labels[places]), hidden, output, self.clip)
+
+
 def sum_gradients(
     batches: Sequence[Batch], hidden: NDArray[np.int32], output: NDArray[np.int32], clip: Clip
 ) -> torch.Tensor:
-    """The clipped gradient sum over all batches, in whole integer units: exact, and so the same in any order."""
+    """The clipped gradient sum over batches, in whole integer units."""
     device = batches[0].inputs.device
     weights = as_doubles(hidden, output, device)
     total = torch.zeros(hidden.size + output.size, dtype=torch.int64, device=device)
@@ -197,22 +248,95 @@ def sum_gradients(
     return total
 
 
+@dataclass(frozen=True, kw_only=True)
+class WholeSteps:
+    """Noised mean gradients over all rows, each paid for with the same rho; `rows` is a released number of them."""
+
+    sums: GradientSums
+    releases: Releases
+    rho_of_step: int
+    rows: float
+
+    @property
+    def deviation(self) -> float:
+        """Of the noise of a mean gradient's coordinate."""
+        multiplier = self.releases.rows_per_person * math.sqrt(_E12 / (2 * self.rho_of_step))
+        return multiplier * self.sums.clip.norm / self.rows
+
+    def take(self, hidden: NDArray[np.int32], output: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Of one step."""
+        clip = self.sums.clip
+        noised = self.releases.release(
+            "gradient_sums",
+            self.sums.of_all(hidden, output),
+            sensitivity_squared=clip.bound**2,
+            rho_e12=self.rho_of_step,
+            scale=round(clip.scale),
+        )
+        return np.array(noised.values, dtype=np.float64) / (clip.scale * self.rows)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampledSteps:
+    """Noised mean gradients over Poisson samples of persons; `rows` is how many rows one has, by released figures."""
+
+    sums: GradientSums
+    persons: PersonSampler
+    releases: SampledReleases
+    rows: float
+
+    @property
+    def deviation(self) -> float:
+        """Of the noise of a mean gradient's coordinate; the sample's own comes on top."""
+        return self.releases.rows_per_person * self.releases.noise * self.sums.clip.norm / self.rows
+
+    def take(self, hidden: NDArray[np.int32], output: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Of one step."""
+        clip = self.sums.clip
+        sums = self.sums.of_rows(hidden, output, self.persons.draw())
+        noised = self.releases.release(sums.tolist(), bound=clip.bound)
+        return np.array(noised.values, dtype=np.float64) / (clip.scale * self.rows)
+
+
+def noise_of_shares(shares: Sequence[tuple[int, int]], rows_per_person: int) -> tuple[float, ...]:
+    """The noise multiplier that each (squared sensitivity, rho) buys, as the continuous accountant counts it."""
+    return tuple(
+        noise_multiplier(
+            sigma_micro=gaussian_sigma_micro(sensitivity_squared=squared * rows_per_person**2, rho_e12=rho_e12),
+            sensitivity_squared=squared * rows_per_person**2,
+        )
+        for squared, rho_e12 in shares
+    )
+
+
 class Learner:
     """The weights and Adam's moments: arithmetic on released sums only.
 
-    Hidden weights start random, so that hidden sums start near 1 in size; the output starts at the base rate alone.
-    `hidden` and `output` are rounded as they would serve; after the last step they are the mean over the later half.
+    Hidden weights start random, so that hidden sums start near 1 in size. The output starts as a scorecard's guess: the
+    sum of the inputs' evidence, divided by the root of their number, for inputs say partly the same. `hidden` and
+    `output` are rounded as they would serve; after the last step they are the mean over the later half.
     """
 
-    def __init__(self, *, inputs: int, size: float, base_rate: float, key: bytes, units: int = UNITS) -> None:
+    def __init__(
+        self,
+        evidence: NDArray[np.int64],
+        *,
+        size: float,
+        base_rate: float,
+        rate: float,
+        key: bytes,
+        units: int = UNITS,
+    ) -> None:
+        *places, inputs = evidence.tolist()
         generator = np.random.default_rng(list(key))  # a start, not noise: it protects nobody
         hidden = generator.normal(0.0, 1.0 / size, (units, inputs))
         hidden[:, -1] = 0.0
         output = np.zeros(units + inputs)
+        output[[units + place for place in places]] = 1 / math.sqrt(len(places))
         output[-1] = math.log(base_rate / (1 - base_rate))
         self._weights = np.concatenate([hidden.ravel(), output])
         self._first, self._second, self._sum = np.zeros((3, len(self._weights)))
-        self._shape, self._steps = hidden.shape, 0
+        self._shape, self._steps, self._rate = hidden.shape, 0, rate
 
     @property
     def hidden(self) -> NDArray[np.int32]:
@@ -225,7 +349,7 @@ class Learner:
     def step(self, gradient: NDArray[np.float64]) -> None:
         """One step of Adam (Kingma and Ba 2015) down a noised mean gradient."""
         self._steps += 1
-        rate = RATE * 0.5 * (1 + math.cos(math.pi * self._steps / STEPS))
+        rate = self._rate * 0.5 * (1 + math.cos(math.pi * self._steps / STEPS))
         self._first += (1 - FIRST_MOMENT) * (gradient - self._first)
         self._second += (1 - SECOND_MOMENT) * (gradient**2 - self._second)
         mean = self._first / (1 - FIRST_MOMENT**self._steps)

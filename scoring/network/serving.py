@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from scoring.errors import InputProtected, InputUnsourced, NetworkInvalid
 from scoring.features import Features
-from scoring.network.arithmetic import LOG_ODDS_UNIT, MOST_INPUT, MOST_INPUTS, MOST_WEIGHT, ONE, log_odds_of
+from scoring.network.arithmetic import LOG_ODDS_UNIT, MOST_INPUT, MOST_REACH, MOST_WEIGHT, ONE, log_odds_of
 from scoring.network.encoding import InputTable
 from scoring.reasons import MISSING, Reason, reason_code
 from scoring.schema import Column, Schema
@@ -54,7 +54,8 @@ class Network:
             self._check_table(table)
         inputs = sum(table.values.shape[1] for table in self.tables) + 1
         units = len(self.hidden)
-        if not 1 <= units <= MOST_UNITS or inputs + units > MOST_INPUTS:
+        reach = ONE * (units + 1) + sum(int(np.abs(table.values).sum(axis=1).max()) for table in self.tables)
+        if not 1 <= units <= MOST_UNITS or reach > MOST_REACH:
             raise NetworkInvalid
         if self.hidden.shape != (units, inputs) or self.output.shape != (units + inputs,):
             raise NetworkInvalid

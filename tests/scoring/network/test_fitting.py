@@ -14,7 +14,8 @@ from scoring.evaluation.contenders import seeded_bytes
 from scoring.fitting import Records, fit_points, total_points
 from scoring.network.arithmetic import LOG_ODDS_UNIT, MOST_INPUT, ONE, log_odds_of
 from scoring.network.encoding import build_table
-from scoring.network.fitting import STEPS, FittedNetwork, choose_bound, encode, fit_network
+from scoring.network.fitting import BOUND, STEPS, UNITS, FittedNetwork, choose_bound, encode, fit_network
+from scoring.network.sampling import Claim
 from scoring.schema import Schema, parse_schema
 
 SCHEMA = parse_schema(b"""
@@ -138,7 +139,23 @@ def test_inputs_are_evidence_ranks_and_marks() -> None:
 
 
 def test_the_bound_shrinks_until_its_noise_fits_a_card() -> None:
-    assert choose_bound(10**9, 1) == 2**24
+    assert choose_bound(10**9, 1) == BOUND
     small = choose_bound(10**3, 1_000)
-    assert small < 2**24
+    assert small < BOUND
     assert small * 1_000 * (10**12 / (2 * 10**3)) ** 0.5 * 1e6 <= 2**52
+
+
+def test_a_sampled_fit_learns_and_spends_no_rho_on_its_steps() -> None:
+    learned, held_out = make_records(4_000, 1), make_records(2_000, 2)
+    spent = releases(3.0)
+    network = fit_network(
+        SCHEMA.columns,
+        learned,
+        spent,
+        row_cap=10**6,
+        random_bytes=seeded_bytes(1),
+        claim=Claim(epsilon_micro=3_000_000, delta_e12=10_000_000, rate_ppm=250_000),
+    )
+    assert roc_auc_score(held_out.labels.numpy(), network.pd(held_out.cells)) > 0.7
+    assert {one.name for one in spent.list_mechanisms()} == {"row_count", "cell_counts", "score_counts"}
+    assert len(network.hidden) == UNITS

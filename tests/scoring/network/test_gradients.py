@@ -107,7 +107,7 @@ WEIGHTS = st.tuples(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(RECORD, max_size=5),
     RECORD,
