@@ -13,7 +13,7 @@ try:
     from scoring.audit.audit import FULL, SHORT, audit_privacy
     from scoring.audit.bounds import CONFIDENCE, LEAST_POWER, epsilon_of_mu
     from scoring.audit.finding import FAULTS, Finding
-    from scoring.audit.subjects import DELTA_E12, EPSILON_MICRO
+    from scoring.audit.subjects import DELTA_E12, EPSILON_MICRO, PAIRS_EPSILON_MICRO
 except ModuleNotFoundError as missing:
     raise CommandFailed(f"An audit needs {missing.name}: pip install 'credence[training]'.") from None
 
@@ -44,6 +44,7 @@ def _document(findings: Sequence[Finding], seed: int) -> dict[str, object]:
         "data_kind": "synthetic",
         "charged_epsilon_micro": 0,
         "audited_epsilon_micro": EPSILON_MICRO,
+        "audited_pairs_epsilon_micro": PAIRS_EPSILON_MICRO,
         "audited_delta_e12": DELTA_E12,
         "passed": all(finding.passed for finding in findings),
         "findings": [
@@ -69,8 +70,8 @@ def _document(findings: Sequence[Finding], seed: int) -> dict[str, object]:
 
 def _print_table(findings: Sequence[Finding], seed: int) -> None:
     print(
-        f"At most 50 synthetic rows (seed {seed}) at epsilon {format_epsilon(EPSILON_MICRO)}, delta "
-        f"{DELTA_E12 / 1e12:g}; nothing is charged to any population.\n"
+        f"At most 50 synthetic rows (seed {seed}) at epsilon {format_epsilon(EPSILON_MICRO)}, or with pairs "
+        f"{format_epsilon(PAIRS_EPSILON_MICRO)}, delta {DELTA_E12 / 1e12:g}; nothing is charged to any population.\n"
         f"At least: a bound at {CONFIDENCE:.0%} confidence. Moved: the share of it that the audited person uses.\n"
         f"{', '.join(FAULTS)}: the chance that such a fault is caught.\n"
     )

@@ -305,7 +305,7 @@ def train(
 @app.command("audit-privacy")
 def audit_privacy(
     runs: Annotated[
-        int | None, typer.Option(min=100, max=1_000_000, help="On either data set.  [10000; 250 where short]")
+        int | None, typer.Option(min=100, max=1_000_000, help="On either data set.  [10000; 200 where short]")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Chooses the data; the noise is the operating system's.")] = 1,
     short: Annotated[bool, typer.Option("--short", help="Fewer runs, which bound less sharply.")] = False,
