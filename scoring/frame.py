@@ -4,6 +4,7 @@ A rule over single values is applied once to each that occurs, so that there is 
 from several columns goes through the columnar reading that stands beside the single one in expression.py and cells.py.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -78,20 +79,25 @@ def read_frame(
     )
 
 
-def _keep_rows(schema: Schema, rows: Sequence[Row]) -> tuple[list[Row], list[int], list[str]]:
-    seen: dict[str, int] = {}
-    kept, labels, persons = [], [], []
-    for number, row in enumerate(rows):
-        label = _LABELS.get((row.get(schema.label) or "").strip())
-        person = str(number) if schema.person is None else (row.get(schema.person) or "").strip()
-        if label is None or not person:
-            raise RowInvalid
-        seen[person] = seen.get(person, 0) + 1
+def _keep_rows(schema: Schema, rows: Sequence[Row]) -> tuple[Sequence[Row], list[int], Sequence[str]]:
+    """The rows, labels and persons to read."""
+    texts = [row.get(schema.label) for row in rows]
+    label_of = {text: _LABELS.get((text or "").strip()) for text in set(texts)}
+    labels = [label for label in map(label_of.__getitem__, texts) if label is not None]
+    if len(labels) < len(rows):
+        raise RowInvalid
+    if schema.person is None:
+        return rows, labels, [str(number) for number in range(len(rows))]
+    persons = [(row.get(schema.person) or "").strip() for row in rows]
+    if not all(persons):
+        raise RowInvalid
+    seen: Counter[str] = Counter()
+    kept = []
+    for place, person in enumerate(persons):
+        seen[person] += 1
         if seen[person] <= schema.rows_per_person:
-            kept.append(row)
-            labels.append(label)
-            persons.append(person)
-    return kept, labels, persons
+            kept.append(place)
+    return [rows[place] for place in kept], [labels[place] for place in kept], [persons[place] for place in kept]
 
 
 def _read_feature(feature: Feature, rows: Sequence[Row]) -> tuple[ValueColumn, NDArray[np.int64]]:
@@ -100,7 +106,7 @@ def _read_feature(feature: Feature, rows: Sequence[Row]) -> tuple[ValueColumn, N
     if None in distinct:
         raise ColumnMissing(feature.name)
     values = [value_from_text(feature, text) for text in distinct if text is not None]
-    which = np.fromiter((distinct[text] for text in texts), dtype=np.int64, count=len(texts))
+    which = np.fromiter(map(distinct.__getitem__, texts), dtype=np.int64, count=len(texts))
     numbers = np.array([_number(value) for value in values], dtype=np.float64)[which]
     cells = np.array([feature.cells.cell_of(value) for value in values], dtype=np.int64)[which]
     if isinstance(feature.cells, Quantity):
