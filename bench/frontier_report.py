@@ -15,7 +15,7 @@ NEAR_LIGHTGBM = {"gmsc": 0.007, "taiwan": 0.010}
 MOST_ECE = {"gmsc": 0.010, "taiwan": 0.015}
 NAMES = {"dp-ebm": "DP-EBM", "lightgbm": "LightGBM, not private", "opacus": "Opacus DP-SGD MLP"}
 RECIPES = {
-    "dp-ebm": "DP-EBM: interpret's defaults under Gaussian DP, given the schema's bounds, logarithms and codes.",
+    "dp-ebm": "DP-EBM: interpret's defaults under Gaussian DP, given the schema's bounds and codes.",
     "lightgbm": "LightGBM: one set of parameters for all sets (fewer and smaller trees below 5,000 rows); no privacy.",
     "opacus": "Opacus: one hidden layer of 32, 200 steps of Adam over Poisson batches of a quarter of the rows, 2,048 "
     "at most, so fewer epochs the larger the set; hooks, PRV accountant.",

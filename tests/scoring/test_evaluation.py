@@ -213,11 +213,11 @@ def test_labels_of_held_out_rows_are_not_looked_at(frame: Frame) -> None:
         assert np.array_equal(one.pd, two.pd)
 
 
-def test_codes_and_absence_have_places_of_their_own_below_the_bounds() -> None:
-    cells = build_quantity(low=0, high=10, cells=10, log=False, integer=False, special=(98.0, 96.0))
-    placed, bounds = place_in_bounds(cells, np.array([0.0, 10.0, 98.0, 96.0, np.nan]))
-    assert placed.tolist() == [0.0, 10.0, -1.0, -2.0, -3.0]
-    assert bounds == (-3.0, 10.0)
+def test_public_bounds_hold_codes_and_a_place_for_absence() -> None:
+    cells = build_quantity(low=0, high=10, cells=10, log=True, integer=False, special=(98.0, -30.0))
+    placed, bounds = place_in_bounds(cells, np.array([0.0, 10.0, 98.0, -30.0, np.nan]))
+    assert placed.tolist() == [0.0, 10.0, 98.0, -30.0, -34.0]
+    assert bounds == (-34.0, 98.0)
 
 
 def test_no_row_of_the_frame_shows_a_protected_column(frame: Frame) -> None:
