@@ -221,3 +221,36 @@ class BudgetExceeded(LedgerError):
 class KeyFileInvalid(LedgerError):
     code = "key_file_invalid"
     message = "The file of a secret key is unreadable, not 32 bytes, or readable by others."
+
+
+# Validation of a model on the persons held out: scoring/validation.
+
+
+class HoldoutSeen(ScoringError):
+    code = "holdout_seen"
+    message = "The model was not trained on this population's training side alone: the persons held out may be in it."
+
+
+class ReportInvalid(ScoringError):
+    code = "report_invalid"
+    message = "The validation report lacks a member, has an unknown one, or one of the wrong type."
+
+
+class ReportAltered(ScoringError):
+    code = "report_altered"
+    message = "The validation report does not match its digest."
+
+
+class ReportExists(ScoringError):
+    code = "report_exists"
+    message = "There is something at the validation report's path already."
+
+
+class ReportUnwritten(ScoringError):
+    code = "report_unwritten"
+    message = "The validation report could not be written."
+
+
+class DriftNotComparable(ScoringError):
+    code = "drift_not_comparable"
+    message = "The counts are not of the bins of the drift reference."

@@ -60,7 +60,7 @@ class Split:
             return list(rows)
         selected = []
         for row in rows:
-            person = row.get(schema.person, "").strip()
+            person = (row.get(schema.person) or "").strip()
             if not person:
                 raise RowInvalid
             if self.is_held_out(person) == (side == "holdout"):
