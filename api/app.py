@@ -8,6 +8,7 @@ from functools import cache
 from anyio import CapacityLimiter
 from fastapi import FastAPI
 
+from api.active_model import load_active_model
 from api.assess import Rooms
 from api.clock import now_ms
 from api.http.cross_origin import CrossOriginMiddleware, open_methods_of
@@ -37,6 +38,7 @@ from api.store.jobs import JobStore, Lease
 from api.store.log import LogStore
 from api.store.nonces import NonceStore
 from api.store.offers import OfferStore
+from api.store.promotions import load_promoted
 from api.store.requests import RequestStore
 from api.store.revocation import RevocationStore
 from api.store.scores import ScoreStore
@@ -56,7 +58,6 @@ from identity.fetch import GuardedFetcher
 from identity.linked_data.workers import LinkedDataWorkers
 from identity.status_list import StatusChecker
 from identity.verifier import Verifier
-from scoring.artifact import load_artifact
 
 MAX_BODY_BYTES = 64 * 1024
 #: How long one step waits for contract and log to be mined, and so a stop for the step; the next one waits on.
@@ -115,10 +116,7 @@ def create_app(settings: Settings, clock: Callable[[], int] = now_ms) -> FastAPI
             linked_data=linked_data,
             types=types,
         ),
-        artifact=load_artifact(
-            settings.model,
-            expected_digest=bytes.fromhex(settings.model_sha256) if settings.model_sha256 else None,
-        ),
+        artifact=load_active_model(settings, load_promoted(engine)),
         attest_key=attest_key,
         trust=trust,
         requests=requests_store,

@@ -22,7 +22,7 @@ from identity.presentation import Presentation, Submitted, submit
 from identity.score_credential import issue_score_credential
 from identity.status_list import StatusReference
 from identity.verifier import VerifiedPresentation, Verifier
-from scoring.artifact import Artifact
+from scoring.artifact import AnyArtifact
 from scoring.errors import ScoringError
 from scoring.features import ClaimSet, extract_features
 
@@ -34,7 +34,7 @@ class Rooms:
     """What one assessment walks through."""
 
     verifier: Verifier
-    artifact: Artifact
+    artifact: AnyArtifact
     attest_key: SigningKey = field(repr=False)
     trust: TrustStore
     requests: RequestStore
@@ -83,13 +83,13 @@ def assess(
         ]
         subject, known = people[0], [person.id for person in people if person is not None]
         rooms.consents.verify_not_withdrawn(known, asked.request.purpose)
-        features = extract_features(rooms.artifact.scorecard.schema, _claims_by_type(presentation), now_ms)
+        features = extract_features(rooms.artifact.model.schema, _claims_by_type(presentation), now_ms)
     except (IdentityError, ScoringError, ConsentWithdrawn) as refused:
         # What time alone may heal, such as a status list that cannot be read, is no refusal of the presentation.
         if not (isinstance(refused, IdentityError) and refused.retriable):
             record_refusal(rooms, asked, refusal_of(refused, now_ms), now_ms, subject=subject)
         raise
-    score = rooms.artifact.scorecard.score(features)
+    score = rooms.artifact.model.score(features)
 
     score_id = "sco_" + secrets.token_hex(16)
     issued_at_ms = now_ms // 1000 * 1000

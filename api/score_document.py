@@ -27,7 +27,7 @@ from identity.jws import parse_jws, sign_jws, verify_jws
 from identity.keys import PublicKey, SigningKey, parse_public_jwk
 from identity.score_credential import verify_score_credential
 from identity.sd_jwt import issuer_jwt_of
-from scoring.artifact import Artifact
+from scoring.artifact import AnyArtifact
 from scoring.scorecard import MAX_POINTS, MIN_POINTS, Score
 
 SEAL_TYP = "credence-score-document"
@@ -115,7 +115,7 @@ class VerifiedScoreDocument:
 
 
 def score_members(
-    *, score_id: str, request_id: str, purpose: str, score: Score, artifact: Artifact, supersedes: str | None = None
+    *, score_id: str, request_id: str, purpose: str, score: Score, artifact: AnyArtifact, supersedes: str | None = None
 ) -> dict[str, Any]:
     """The score as a lender reads it; the credential holds the same members, those that are null left out."""
     card = artifact.card

@@ -277,12 +277,21 @@ class Scorecard:
         """The band of clamped points."""
         return band_of_points(self.bands, points)
 
+    def points_of(self, features: Features) -> int | None:
+        """The points of a person's score, None where there would be none; without the reasons, which take longest."""
+        if not is_scorable(self._count_present(features), len(self.tables), self.thresholds):
+            return None
+        return clamp_points(self.unclamped_points(features))
+
+    def _count_present(self, features: Features) -> int:
+        cells = self.cells_of(features)
+        return sum(cells[position] != absent for _, position, absent, _ in self._inputs)
+
     def score(self, features: Features) -> Score:
         """Score a person: pure, total over the features of the scorecard's own schema."""
-        cells = self.cells_of(features)
         return make_score(
             features,
-            present=sum(cells[position] != absent for _, position, absent, _ in self._inputs),
+            present=self._count_present(features),
             total=len(self.tables),
             thresholds=self.thresholds,
             bands=self.bands,
@@ -305,6 +314,16 @@ class Scorecard:
         return rank_reasons(losses)
 
 
+def is_scorable(present: int, total: int, thresholds: Thresholds) -> bool:
+    """Whether enough of a model's inputs are present for a score."""
+    return present > 0 and present * MILLION // total >= thresholds.unscorable_below_ppm
+
+
+def clamp_points(unclamped: int) -> int:
+    """Points on the scale."""
+    return min(max(unclamped, MIN_POINTS), MAX_POINTS)
+
+
 def make_score(
     features: Features,
     *,
@@ -322,8 +341,7 @@ def make_score(
         credential_types=features.credential_types,
         stale_types=features.stale_types,
     )
-    covered_ppm = present * MILLION // total
-    if present == 0 or covered_ppm < thresholds.unscorable_below_ppm:
+    if not is_scorable(present, total, thresholds):
         why = TOO_LITTLE if present else ONLY_STALE if features.stale_types else NOTHING_PRESENTED
         return Score(
             outcome="unscorable",
@@ -334,10 +352,10 @@ def make_score(
             coverage=coverage,
         )
     unclamped = unclamped_points(features)
-    points = min(max(unclamped, MIN_POINTS), MAX_POINTS)
+    points = clamp_points(unclamped)
     reasons = reasons_of(features)
     outcome: Outcome = "scored"
-    if covered_ppm < thresholds.refer_below_ppm:
+    if present * MILLION // total < thresholds.refer_below_ppm:
         outcome = "refer"
         reasons = (Reason(code=REFER_COVERAGE, text=reason_text(REFER_COVERAGE)), *reasons)
     return Score(

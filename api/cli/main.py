@@ -358,6 +358,62 @@ def evaluate(
 
 
 @app.command()
+def validate(
+    model: Annotated[Path, typer.Option(help="The folder of the model, or of the champion.")],
+    data: Annotated[str, typer.Option(help="The whole population's CSV file, or the word synthetic.")],
+    population: Annotated[str, typer.Option(help="Whose data it is, as `credence train --holdout` was told.")],
+    epsilon: Annotated[str, typer.Option(help="What this validation may spend of the holdout, exact to 0.000001.")],
+    out: Annotated[Path, typer.Option(help="The file that the report is written to.")],
+    challenger: Annotated[Path | None, typer.Option(help="The folder of a model that would take its place.")] = None,
+    schema: Annotated[
+        Path | None, typer.Option(help="The schema file, with its protected columns; the synthetic data has its own.")
+    ] = None,
+    delta: Annotated[str | None, typer.Option(help="The population's delta, which is fixed.")] = None,
+    data_kind: Annotated[str, typer.Option(help="private or public_benchmark.")] = "private",
+    as_json: AsJson = False,
+) -> None:
+    """Validate a model on the persons held out, under differential privacy.
+
+    One noised histogram is released; discrimination, calibration, fairness, their intervals and the choice between
+    champion and challenger are computed from it. The holdout's budget is charged before any noise is drawn; the same
+    data, models and parameters again give the same report and cost nothing.
+    """
+    from api.cli.validate import run_validation
+
+    run_validation(
+        model=model,
+        challenger=challenger,
+        data=data,
+        schema_path=schema,
+        population=population,
+        epsilon=epsilon,
+        delta=delta,
+        out=out,
+        data_kind=data_kind,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def promote(
+    validation: Annotated[Path, typer.Option(help="The report, as `credence validate` wrote it.")],
+    model: Annotated[Path, typer.Option(help="The folder of the model to promote.")],
+    override: Annotated[
+        str | None, typer.Option(help="Why it is promoted though the report does not choose it; it stands in the log.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score with a validated model from the service's next start on, and tell of it in every tenant's log.
+
+    The log entries are durable before the model is taken up. The same command again completes what was cut short, and
+    tells nobody twice.
+    """
+    from api.cli.promote import run_promotion
+
+    run_promotion(validation=validation, model=model, override=override, as_json=as_json)
+
+
+@app.command()
 def verify(
     file: Annotated[Path, typer.Argument(help="A score document, byte for byte as the service answered it.")],
     trust: Annotated[Path, typer.Option(help="The keys that you trust, as GET /v1/keys gave them to you once.")] = Path(

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType, TracebackType
 
+from api.active_model import has_promoted
 from api.app import create_app
 from api.cli.http_server import http_server
 from api.cli.terminal import FAILED, USAGE, CommandFailed
@@ -31,7 +32,7 @@ def run_service(*, log_as_json: bool) -> None:
         settings = load_settings()
     except SettingsError as wrong:
         raise CommandFailed(str(wrong), exit_code=USAGE) from None
-    if not settings.model.is_dir():
+    if not settings.model.is_dir() and not has_promoted(settings):
         raise CommandFailed(
             f"There is no model at {settings.model}: run `credence train` or `credence demo` first.", exit_code=USAGE
         )

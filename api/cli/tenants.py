@@ -12,6 +12,7 @@ from api.clock import now_ms
 from api.keystore import Keyring, load_or_create_keyring
 from api.settings import Settings, load_settings
 from api.store.database import migrate, migrate_keystore, open_engine
+from api.store.promotions import PromotionStore
 from api.store.requests import RequestStore
 from api.store.revocation import RevocationStore
 from api.store.sequencer import Sequencer
@@ -33,9 +34,11 @@ class Stores:
     """What a command changes, beside a service that may be running on the same databases."""
 
     settings: Settings
+    engine: Engine
     tenants: TenantStore
     trust: TrustStore
     revocations: RevocationStore
+    promotions: PromotionStore
     dids: DidResolver
 
     def load_tenant_id(self, tenant: str) -> str:
@@ -67,9 +70,11 @@ def open_stores(settings: Settings) -> Iterator[Stores]:
     try:
         yield Stores(
             settings=settings,
+            engine=engine,
             tenants=TenantStore(engine=engine, subjects=subjects),
             trust=TrustStore(engine=engine, subjects=subjects, sequencer=sequencer),
             revocations=RevocationStore(engine=engine, subjects=subjects, sequencer=sequencer),
+            promotions=PromotionStore(engine=engine, subjects=subjects, sequencer=sequencer),
             dids=DidResolver(GuardedFetcher(allow_http_origins=settings.allow_http_origins)),
         )
     finally:

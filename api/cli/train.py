@@ -67,6 +67,83 @@ def run_training(
     as_json: bool,
 ) -> None:
     """Train as the options say, and print what it cost and what it made."""
+    of_model: ModelKind | None = next((one for one in ALGORITHMS if one == model), None)
+    if of_model is None:
+        raise CommandFailed(f"--model is one of {', '.join(ALGORITHMS)}.", exit_code=USAGE)
+    load_rows, schema, kind = find_data(data, schema_path, data_kind)
+    run = TrainingRun(
+        kind=of_model,
+        load_rows=load_rows,
+        schema=schema,
+        population=population,
+        holder=holder or population,
+        data_kind=kind,
+        epsilon_micro=parse_exact(epsilon, 6, "--epsilon"),
+        delta_e12=parse_exact(delta, 12, "--delta"),
+        budget_micro=parse_exact(budget, 6, "--budget"),
+        row_cap=row_cap,
+        holdout_ppm=None if holdout is None else _parse_share(holdout, "--holdout"),
+        out=out,
+    )
+    trained, account = train(run, load_settings())
+    _report(run, trained, account, as_json=as_json)
+
+
+def train(run: TrainingRun, settings: Settings) -> tuple[Trained, Account]:
+    """Train, or find the model that the same training made before; also the population's account after it.
+
+    Raises `ScoringError`, or `CommandFailed` where more can be said to a person.
+    """
+    ledger = open_ledger(settings)
+    run.out.parent.mkdir(parents=True, exist_ok=True)
+    parameters = TrainingParameters(epsilon_micro=run.epsilon_micro, delta_e12=run.delta_e12, row_cap=run.row_cap)
+    try:
+        ledger.open_population(
+            run.population,
+            holder=run.holder,
+            person=run.schema.person,
+            epsilon_micro=run.budget_micro,
+            delta_e12=run.delta_e12,
+            now_ms=now_ms(),
+        )
+        with LateProgress() as progress:
+            trained = train_model(
+                run.load_rows,
+                run.schema,
+                kind=run.kind,
+                parameters=parameters,
+                population=run.population,
+                data_kind=run.data_kind,
+                ledger=ledger,
+                reuse_key=load_reuse_key(settings),
+                split=None if run.holdout_ppm is None else load_split(settings, run.population, run.holdout_ppm),
+                out=run.out,
+                now_ms=now_ms(),
+                progress=progress.show,
+            )
+    except BudgetExceeded as refused:
+        left = format_epsilon(remaining_epsilon_micro(ledger.load_account(run.population), side_of(run)))
+        raise CommandFailed(f"{refused} What is left pays for one training of epsilon {left}.") from None
+    except PopulationChanged:
+        account = ledger.load_account(run.population)
+        raise CommandFailed(
+            f"The population stands in the privacy ledger with holder {account.holder}, person column "
+            f"{account.person or 'none'}, budget {format_epsilon(account.epsilon_micro)} and delta "
+            f"{account.delta_e12 / 1e12:g}; these are fixed."
+        ) from None
+    except SplitChanged:
+        raise OtherSplit(ledger.load_holdout_ppm(run.population)) from None
+    except ArtifactExists:
+        raise ModelInTheWay(run.out) from None
+    except ValueInvalid as refused:
+        raise CommandFailed(f"{refused} The column is {refused.feature}.") from None
+    return trained, ledger.load_account(run.population)
+
+
+def find_data(
+    data: str, schema_path: Path | None, data_kind: str
+) -> tuple[Callable[[], Sequence[Row]], Schema, DataKind]:
+    """What reads the rows that `--data` names, their schema and kind; raises `CommandFailed`."""
     load_rows: Callable[[], Sequence[Row]]
     kind: DataKind
     if data == "synthetic":
@@ -90,85 +167,31 @@ def run_training(
         def load_rows() -> Sequence[Row]:
             return read_rows(path)
 
-    of_model: ModelKind | None = next((one for one in ALGORITHMS if one == model), None)
-    if of_model is None:
-        raise CommandFailed(f"--model is one of {', '.join(ALGORITHMS)}.", exit_code=USAGE)
-    run = TrainingRun(
-        kind=of_model,
-        load_rows=load_rows,
-        schema=schema,
-        population=population,
-        holder=holder or population,
-        data_kind=kind,
-        epsilon_micro=parse_exact(epsilon, 6, "--epsilon"),
-        delta_e12=parse_exact(delta, 12, "--delta"),
-        budget_micro=parse_exact(budget, 6, "--budget"),
-        row_cap=row_cap,
-        holdout_ppm=None if holdout is None else _parse_share(holdout, "--holdout"),
-        out=out,
-    )
-    trained, account = train(run, load_settings())
-    _report(run, trained, account, as_json=as_json)
+    return load_rows, schema, kind
 
 
-def train(run: TrainingRun, settings: Settings) -> tuple[Trained, Account]:
-    """Train, or find the model that the same training made before; also the population's account after it.
-
-    The ledger is `var/ledger/privacy.jsonl`; the key that finds earlier trainings stands apart from it, in `var/keys`.
-    Raises `ScoringError`, or `CommandFailed` where more can be said to a person.
-    """
-    ledger_folder, keys_folder = settings.var / "ledger", settings.var / "keys"
+def open_ledger(settings: Settings) -> Ledger:
+    """The privacy ledger, `var/ledger/privacy.jsonl`; the keys of its holder stand apart from it, in `var/keys`."""
+    ledger_folder = settings.var / "ledger"
     ledger_folder.mkdir(parents=True, exist_ok=True)
-    keys_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (settings.var / "keys").mkdir(mode=0o700, parents=True, exist_ok=True)
     sync_folder(settings.var)  # the ledger syncs its file and its folder's names; the folder must last as well
-    run.out.parent.mkdir(parents=True, exist_ok=True)
-    ledger = Ledger(ledger_folder / "privacy.jsonl")
-    parameters = TrainingParameters(epsilon_micro=run.epsilon_micro, delta_e12=run.delta_e12, row_cap=run.row_cap)
-    try:
-        ledger.open_population(
-            run.population,
-            holder=run.holder,
-            person=run.schema.person,
-            epsilon_micro=run.budget_micro,
-            delta_e12=run.delta_e12,
-            now_ms=now_ms(),
+    return Ledger(ledger_folder / "privacy.jsonl")
+
+
+def load_reuse_key(settings: Settings) -> bytes:
+    """The key by which the ledger finds what was done before."""
+    return load_key(settings.var / "keys" / "reuse.key", secrets.token_bytes)
+
+
+class OtherSplit(CommandFailed):
+    """The population was split otherwise before."""
+
+    def __init__(self, holdout_ppm: int) -> None:
+        super().__init__(
+            f"The population stands in the privacy ledger with a holdout of {holdout_ppm / 1_000_000:g} under a key of "
+            "its own: give that share, and the split.key that it was split with."
         )
-        with LateProgress() as progress:
-            trained = train_model(
-                run.load_rows,
-                run.schema,
-                kind=run.kind,
-                parameters=parameters,
-                population=run.population,
-                data_kind=run.data_kind,
-                ledger=ledger,
-                reuse_key=load_key(keys_folder / "reuse.key", secrets.token_bytes),
-                split=None if run.holdout_ppm is None else load_split(settings, run.population, run.holdout_ppm),
-                out=run.out,
-                now_ms=now_ms(),
-                progress=progress.show,
-            )
-    except BudgetExceeded as refused:
-        left = format_epsilon(remaining_epsilon_micro(ledger.load_account(run.population), side_of(run)))
-        raise CommandFailed(f"{refused} What is left pays for one training of epsilon {left}.") from None
-    except PopulationChanged:
-        account = ledger.load_account(run.population)
-        raise CommandFailed(
-            f"The population stands in the privacy ledger with holder {account.holder}, person column "
-            f"{account.person or 'none'}, budget {format_epsilon(account.epsilon_micro)} and delta "
-            f"{account.delta_e12 / 1e12:g}; these are fixed."
-        ) from None
-    except SplitChanged:
-        held_out = f"{ledger.load_holdout_ppm(run.population) / 1_000_000:g}"
-        raise CommandFailed(
-            f"The population stands in the privacy ledger with a holdout of {held_out} under a key of its own: give "
-            f"that share, and the split.key that it was split with."
-        ) from None
-    except ArtifactExists:
-        raise ModelInTheWay(run.out) from None
-    except ValueInvalid as refused:
-        raise CommandFailed(f"{refused} The column is {refused.feature}.") from None
-    return trained, ledger.load_account(run.population)
 
 
 class ModelInTheWay(CommandFailed):

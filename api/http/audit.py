@@ -16,7 +16,15 @@ router = APIRouter(prefix="/v1/audit", tags=["audit"], route_class=StrictRoute)
 
 
 EntryType = Literal[
-    "score", "refusal", "consent_withdrawn", "consent_renewed", "credential", "score_copy", "status", "trust"
+    "score",
+    "refusal",
+    "consent_withdrawn",
+    "consent_renewed",
+    "credential",
+    "score_copy",
+    "status",
+    "trust",
+    "promotion",
 ]
 
 
@@ -27,7 +35,7 @@ class AuditEntry(BaseModel):
 
     seq: Int64 = Field(description="Counts the tenant's entries from 0, without a gap.")
     log_index: Int64 = Field(description="Where the entry stands in the log.")
-    type: str = Field(description="What happened, such as `score`, `refusal`, `status` or `trust`.")
+    type: str = Field(description="What happened, such as `score`, `refusal`, `status`, `trust` or `promotion`.")
     at: Timestamp
     entry: str | None = Field(description="The canonical text that the log commits to.")
     salt: str | None = Field(description="Base64; SHA-256 of domain, salt and entry is the commitment in the log.")

@@ -1,7 +1,7 @@
 """Every table of Credence, as SQLModel classes for Alembic and as Core tables for statements.
 
-Conventions: times are UTC milliseconds (``*_at_ms``); every row but those of the log and its anchoring carries
-``tenant_id``, and uniqueness is per tenant.
+Conventions: times are UTC milliseconds (``*_at_ms``); every row but those of the log, its anchoring and the service's
+one model carries ``tenant_id``, and uniqueness is per tenant.
 """
 
 from typing import cast
@@ -103,6 +103,28 @@ class TrustVersion(Model, table=True):
 
     tenant_id: str = Field(primary_key=True, foreign_key="tenants.id")
     version: int = Field(sa_type=BigInteger)
+
+
+class ToldPromotion(Model, table=True):
+    """The promotion that a tenant's log told last: a rerun tells it to nobody twice."""
+
+    __tablename__ = "told_promotions"
+
+    tenant_id: str = Field(primary_key=True, foreign_key="tenants.id")
+    model_sha256: bytes = Field(sa_type=LargeBinary)
+    report_sha256: bytes = Field(sa_type=LargeBinary)
+    at_ms: int = Field(sa_type=BigInteger)
+
+
+class PromotedModel(Model, table=True):
+    """The model that the service scores with, of all tenants alike: one row, and none before the first promotion."""
+
+    __tablename__ = "promoted_model"
+
+    id: int = Field(primary_key=True)
+    model_sha256: bytes = Field(sa_type=LargeBinary)
+    report_sha256: bytes = Field(sa_type=LargeBinary)
+    at_ms: int = Field(sa_type=BigInteger)
 
 
 class PresentationRequestRow(Model, table=True):
@@ -446,6 +468,8 @@ trusted_issuers = _core(TrustedIssuerRow)
 distrusted_issuers = _core(DistrustedIssuer)
 issuer_lists = _core(IssuerListRow)
 trust_versions = _core(TrustVersion)
+told_promotions = _core(ToldPromotion)
+promoted_model = _core(PromotedModel)
 presentation_requests = _core(PresentationRequestRow)
 presentation_refusals = _core(PresentationRefusal)
 subjects = _core(Subject)

@@ -24,6 +24,8 @@ from scoring.scorecard import (
     Score,
     Thresholds,
     check_bands,
+    clamp_points,
+    is_scorable,
     make_score,
     points_of_log_odds,
     rank_reasons,
@@ -102,11 +104,20 @@ class Network:
         log_odds = log_odds_of(np.concatenate([*looked_up, ones]), *self._weights) * LOG_ODDS_UNIT
         return np.array([round(points_of_log_odds(-one)) for one in log_odds.tolist()], dtype=np.int64)
 
+    def points_of(self, features: Features) -> int | None:
+        """The points of a person's score, as `Scorecard.points_of` gives them."""
+        if not is_scorable(self._count_present(features), len(self.tables), self.thresholds):
+            return None
+        return clamp_points(self.unclamped_points(features))
+
+    def _count_present(self, features: Features) -> int:
+        return sum(features.cells[place] != column.cells.absent for column, place in self._columns)
+
     def score(self, features: Features) -> Score:
         """Score a person, as `Scorecard.score` does."""
         return make_score(
             features,
-            present=sum(features.cells[place] != column.cells.absent for column, place in self._columns),
+            present=self._count_present(features),
             total=len(self.tables),
             thresholds=self.thresholds,
             bands=self.bands,

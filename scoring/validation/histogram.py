@@ -13,7 +13,7 @@ from typing import Literal
 
 import torch
 
-from scoring.artifact import Artifact
+from scoring.artifact import AnyArtifact
 from scoring.cells import Categories, Quantity, build_quantity
 from scoring.dp.mechanisms import Releases, count_scores
 from scoring.errors import RowInvalid
@@ -86,19 +86,19 @@ def groupings_of(schema: Schema) -> tuple[Grouping, ...]:
 
 
 def read_held_out(
-    schema: Schema, rows: Sequence[Row], artifacts: Sequence[Artifact], groupings: Sequence[Grouping]
+    schema: Schema, rows: Sequence[Row], artifacts: Sequence[AnyArtifact], groupings: Sequence[Grouping]
 ) -> HeldOut:
     """Rows to score bins and groups; of a person's rows the first `rows_per_person` in the file's order.
 
     Label, person and groups are read by `schema`, inputs by each model's own. Raises RowInvalid, ColumnMissing and
     ValueInvalid.
     """
-    schemas = {artifact.scorecard.schema.digest: artifact.scorecard.schema for artifact in artifacts}
+    schemas = {artifact.model.schema.digest: artifact.model.schema for artifact in artifacts}
     if groupings:
         schemas[schema.digest] = schema
     seen: dict[str, int] = {}
-    fine = [score_edges(artifact.scorecard.bands) for artifact in artifacts]
-    coarse = [score_edges(artifact.scorecard.bands, GROUP_GRID) for artifact in artifacts]
+    fine = [score_edges(artifact.model.bands) for artifact in artifacts]
+    coarse = [score_edges(artifact.model.bands, GROUP_GRID) for artifact in artifacts]
     score_bins, coarse_bins, groups, labels = [], [], [], []
     for row in rows:
         label = _LABELS.get((row.get(schema.label) or "").strip())
@@ -109,7 +109,7 @@ def read_held_out(
         if seen[person] > schema.rows_per_person:
             continue
         features = {digest: features_from_row(one, row) for digest, one in schemas.items()}
-        points = [one.scorecard.score(features[one.scorecard.schema.digest]).points for one in artifacts]
+        points = [one.model.points_of(features[one.model.schema.digest]) for one in artifacts]
         score_bins.append([bin_of(one, edges) for one, edges in zip(points, fine, strict=True)])
         coarse_bins.append([bin_of(one, edges) for one, edges in zip(points, coarse, strict=True)])
         values = features[schema.digest].values if groupings else ()
@@ -129,11 +129,11 @@ def bin_of(points: int | None, edges: Sequence[int]) -> int:
 
 
 def release_tables(
-    held_out: HeldOut, artifacts: Sequence[Artifact], groupings: Sequence[Grouping], releases: Releases
+    held_out: HeldOut, artifacts: Sequence[AnyArtifact], groupings: Sequence[Grouping], releases: Releases
 ) -> tuple[ModelTables, ...]:
     """Release the tables of every model within one charge, each count with noise of its own."""
     rho_of_groups = releases.charged_rho_e12 * SHARE_OF_GROUPS_PPM // 10**6 if groupings else 0
-    fine = [score_edges(artifact.scorecard.bands) for artifact in artifacts]
+    fine = [score_edges(artifact.model.bands) for artifact in artifacts]
     counts, score_sigma_micro = _release(
         releases,
         "holdout_scores",
@@ -143,7 +143,7 @@ def release_tables(
         ],
         rho_e12=releases.charged_rho_e12 - rho_of_groups,
     )
-    coarse = [score_edges(artifact.scorecard.bands, GROUP_GRID) for artifact in artifacts]
+    coarse = [score_edges(artifact.model.bands, GROUP_GRID) for artifact in artifacts]
     by_group: list[list[int]] = []
     group_sigma_micro = 0
     if groupings:
@@ -165,7 +165,7 @@ def release_tables(
         ModelTables(
             model_sha256=artifact.digest.hex(),
             name=artifact.card.name,
-            bands=artifact.scorecard.bands,
+            bands=artifact.model.bands,
             scores=ScoreTable(edges=fine[index], counts=_pairs(counts[index]), sigma_micro=score_sigma_micro),
             groups=tuple(
                 GroupTable(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scoring.artifact import Artifact
+from scoring.artifact import AnyArtifact
 from scoring.card import DataKind, LedgerReference, Privacy
 from scoring.dp.accounting import budget_rho_e12
 from scoring.dp.ledger import Entry, Ledger
@@ -52,8 +52,8 @@ def validate_models(
     load_rows: Callable[[], Sequence[Row]],
     schema: Schema,
     *,
-    champion: Artifact,
-    challenger: Artifact | None = None,
+    champion: AnyArtifact,
+    challenger: AnyArtifact | None = None,
     epsilon_micro: int,
     population: str,
     split: Split,
@@ -101,7 +101,7 @@ def validate_models(
             raise BudgetExceeded
 
     rows = split.select(schema, load_rows(), "holdout")
-    schemas = [schema, *(artifact.scorecard.schema for artifact in artifacts)]
+    schemas = [schema, *(artifact.model.schema for artifact in artifacts)]
     names = {feature.name for one in schemas for feature in one.features}
     mac = inputs_mac(
         reuse_key,
@@ -167,7 +167,7 @@ def validate_models(
     return Validated(report=report, digest=digest, path=out, reused=False)
 
 
-def _verify_unseen(artifact: Artifact, population: str, entries: Sequence[Entry]) -> None:
+def _verify_unseen(artifact: AnyArtifact, population: str, entries: Sequence[Entry]) -> None:
     """A model of this population must have been paid for by its training side, as this ledger knows.
 
     A model of another population is believed to be of other people, as the ledger believes populations to be.

@@ -34,7 +34,7 @@ JSON = {"Content-Type": "application/json"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 #: Modules that only training imports, behind libraries that serving does without.
-TRAINING = {"scoring.training", "scoring.dp.sampler"}
+TRAINING = {"scoring.training", "scoring.dp.sampler", "scoring.validation.validate"}
 
 
 def classes_below(root):
