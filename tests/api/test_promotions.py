@@ -16,8 +16,9 @@ from api.store.tables import promoted_model, told_promotions
 from chain.entry import commitment
 from chain.merkle import leaf_hash
 from chain.proof import LogProof, verify_log_proof
-from scoring.artifact import load_artifact, write_artifact
+from scoring.artifact import load_artifact, write_artifact, write_network
 from tests.api.conftest import running_service
+from tests.scoring.network.test_serving import build_network
 
 PROMOTION = Promotion(
     model_sha256=bytes(range(32)),
@@ -170,10 +171,13 @@ def test_of_two_promotions_at_once_neither_is_taken_up_against_what_was_told(har
 # What the service then scores with
 
 
-@pytest.fixture
-def other(model, tmp_path):
-    """Another model than the one in the settings' folder."""
+@pytest.fixture(params=["scorecard", "network"])
+def other(request, model, tmp_path):
+    """Another model than the one in the settings' folder, of either kind."""
     artifact = load_artifact(model)
+    if request.param == "network":
+        network = build_network(artifact.scorecard.schema)
+        return write_network(tmp_path / "other", network=network, card=artifact.card)
     changed = dataclasses.replace(artifact.scorecard, offset=artifact.scorecard.offset + 1)
     return write_artifact(tmp_path / "other", scorecard=changed, card=artifact.card)
 
@@ -199,7 +203,8 @@ def test_the_model_is_found_on_this_host_or_the_service_does_not_start(settings,
     assert load_active_model(settings, None).digest == load_artifact(model).digest
     assert load_active_model(settings, load_artifact(model).digest).digest == load_artifact(model).digest
     weights = promoted_folder(settings, other.digest) / "weights.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-1] + b"\xff")
+    data = weights.read_bytes()
+    weights.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     with pytest.raises(PromotedModelMissing):
         load_active_model(settings, other.digest)
 

@@ -9,7 +9,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scoring.artifact import Artifact
+from scoring.artifact import Artifact, NetworkArtifact
 from scoring.dp.mechanisms import NoisedSum, Releases
 from scoring.dp.sampler import SeededSampler
 from scoring.errors import ColumnMissing, RowInvalid, ValueInvalid
@@ -26,6 +26,7 @@ from scoring.validation.histogram import (
     score_edges,
 )
 from scoring.validation.tables import ModelTables
+from tests.scoring.network.test_serving import build_network
 
 Rows = list[dict[str, str]]
 RHO_E12 = 10**12
@@ -119,6 +120,25 @@ def test_the_tables_count_what_serving_would_score(
         assert coarse == [*summed, expected[-1]]
         by_group = {name: sum(map(sum, pairs)) for name, pairs in zip(of_age.groups, of_age.counts, strict=True)}
         assert by_group["absent"] == sum(row["age"] == "" for row in rows)
+
+
+def test_a_network_is_counted_as_it_scores(
+    small: Schema, artifacts: tuple[Artifact, Artifact], people: Callable[[int], Rows]
+) -> None:
+    """Beside a scorecard on the same persons; what it leaves unscored as well."""
+    sourced = parse_schema(small.toml.replace(b'name = "of_age"', b'name = "aged"').replace(b'"of_age"', b'"aged"'))
+    network = build_network(sourced)
+    artifact = NetworkArtifact(network=network, card=artifacts[0].card, card_json=b"", digest=bytes(32))
+    rows = [*people(60), {**people(1)[0], "id": "nothing", "income": "", "jobs": "", "trade": "", "sent": ""}]
+    tables = release(small, rows, [artifacts[0], artifact])[0]  # type: ignore[list-item]
+    expected = [0] * (len(tables[1].scores.edges) + 2)
+    for row in rows:
+        features = features_from_row(sourced, row)
+        points = network.score(features).points
+        assert network.points_of(features) == points
+        expected[bin_of(points, tables[1].scores.edges)] += 1
+    assert [sum(pair) for pair in tables[1].scores.counts] == expected
+    assert expected[-1] == 1
 
 
 def test_of_a_persons_rows_the_first_are_counted(
