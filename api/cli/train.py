@@ -97,6 +97,9 @@ def train(run: TrainingRun, settings: Settings) -> tuple[Trained, Account]:
     ledger = open_ledger(settings)
     run.out.parent.mkdir(parents=True, exist_ok=True)
     parameters = TrainingParameters(epsilon_micro=run.epsilon_micro, delta_e12=run.delta_e12, row_cap=run.row_cap)
+    split = None
+    if run.holdout_ppm is not None:
+        split = load_split(settings, ledger, run.population, run.holdout_ppm)
     try:
         ledger.open_population(
             run.population,
@@ -116,7 +119,7 @@ def train(run: TrainingRun, settings: Settings) -> tuple[Trained, Account]:
                 data_kind=run.data_kind,
                 ledger=ledger,
                 reuse_key=load_reuse_key(settings),
-                split=None if run.holdout_ppm is None else load_split(settings, run.population, run.holdout_ppm),
+                split=split,
                 out=run.out,
                 now_ms=now_ms(),
                 progress=progress.show,
@@ -211,9 +214,13 @@ def synthetic_rows(schema: Schema) -> Sequence[Row]:
     return training_rows(schema, synthetic_population(SYNTHETIC_PEOPLE, SYNTHETIC_SEED))
 
 
-def load_split(settings: Settings, population: str, holdout_ppm: int) -> Split:
-    """Who of a population is held out, by the key in `var/keys`."""
-    key = load_key(settings.var / "keys" / "split.key", secrets.token_bytes)
+def load_split(settings: Settings, ledger: Ledger, population: str, holdout_ppm: int) -> Split:
+    """Who of a population is held out, by the key in `var/keys`; it is made for the first population that is split."""
+    path = settings.var / "keys" / "split.key"
+    if not path.exists() and any(entry.type == "split" for entry in ledger.load_entries()):
+        # A new key would split the next population, and be in the way of the old one when that is restored.
+        raise CommandFailed(f"{path} is missing, by which the privacy ledger's populations are split: restore it.")
+    key = load_key(path, secrets.token_bytes)
     return Split.of_population(key, population, holdout_ppm=holdout_ppm)
 
 

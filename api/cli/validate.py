@@ -84,7 +84,7 @@ def run_validation(
             challenger=second,
             epsilon_micro=epsilon_micro,
             population=population,
-            split=load_split(settings, population, holdout_ppm),
+            split=load_split(settings, ledger, population, holdout_ppm),
             data_kind=kind,
             ledger=ledger,
             reuse_key=load_reuse_key(settings),

@@ -19,6 +19,7 @@ from scoring.errors import (
     HoldoutNeedsPerson,
     HoldoutSeen,
     PopulationChanged,
+    PrivacyParametersInvalid,
     ReportAltered,
     ReportExists,
     ReportInvalid,
@@ -26,6 +27,7 @@ from scoring.errors import (
 )
 from scoring.rows import Row
 from scoring.schema import Schema
+from scoring.training import LEAST_EPSILON_MICRO
 from scoring.validation.choice import choose_champion
 from scoring.validation.drift import drift_reference
 from scoring.validation.fairness import measure_fairness
@@ -70,7 +72,8 @@ def validate_models(
     before a row is read, unless a report of these very parameters may be there, 3. the same rows, models, schema and
     parameters give that report, uncharged, 4. the charge, of the holdout alone, is durable before any noise is drawn,
     and stands whatever happens after, 5. the report is written and recorded. The delta is the population's. Raises
-    HoldoutSeen, SplitChanged, HoldoutNeedsPerson, PopulationUnknown, PopulationChanged, BudgetExceeded, RowInvalid,
+    HoldoutSeen, SplitChanged, HoldoutNeedsPerson, PopulationUnknown, PopulationChanged, BudgetExceeded,
+    PrivacyParametersInvalid, RowInvalid,
     ColumnMissing, ValueInvalid, ReportExists, ReportUnwritten, and NoiseNotFromSystem where a sampler for tests was
     injected.
     """
@@ -85,6 +88,8 @@ def validate_models(
         _verify_unseen(artifact, population, ledger.load_entries())
     ledger.open_split(population, key_check=split.key_check, holdout_ppm=split.holdout_ppm, now_ms=now_ms)
     rho_e12 = budget_rho_e12(epsilon_micro, account.delta_e12)
+    if epsilon_micro < LEAST_EPSILON_MICRO:
+        raise PrivacyParametersInvalid
     public: dict[str, object] = {
         "algorithm": ALGORITHM,
         "sampler": sampler.source,

@@ -150,9 +150,14 @@ def test_a_holdout_is_fixed_with_its_first_training(credence: Credence, argument
     assert (tmp_path / "var/keys/split.key").stat().st_mode & 0o777 == 0o600
     other = credence("train", *arguments, "--holdout", "0.3", "--out", "b")
     assert (other.code, "holdout of 0.2" in other.err) == (1, True)
-    (tmp_path / "var/keys/split.key").unlink()  # a new key is no heir: it would move people
+    key = tmp_path / "var/keys/split.key"
+    key.rename(tmp_path / "aside.key")
     lost = credence("train", *arguments, "--holdout", "0.2", "--out", "b")
-    assert (lost.code, "split.key" in lost.err) == (1, True)
+    assert (lost.code, "restore it" in lost.err, key.exists()) == (1, True, False)  # and no other is put in its place
+    key.write_bytes(bytes(32))
+    key.chmod(0o600)
+    other = credence("train", *arguments, "--holdout", "0.2", "--out", "b")
+    assert (other.code, "split.key that it was split with" in other.err) == (1, True)  # it would move people
     assert entries(tmp_path) == ["population", "split", "charge", "artifact"]
     for makes_no_sense in ("0", "0.6", "-0.2", "1", "half", "0.0000001"):
         assert credence("train", *arguments, "--holdout", makes_no_sense, "--out", "b").code == 2

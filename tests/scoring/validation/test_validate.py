@@ -196,7 +196,7 @@ def test_what_is_refused_before_the_charge_costs_nothing(
     with pytest.raises(BudgetExceeded):
         validate(load_rows=unread, epsilon_micro=4_000_001)
     with pytest.raises(PrivacyParametersInvalid):
-        validate(load_rows=unread, epsilon_micro=0)
+        validate(load_rows=unread, epsilon_micro=999)  # would be paid for, and have no share left for the groups
     with pytest.raises(PopulationUnknown):
         validate(load_rows=unread, population="south")
     with pytest.raises(HoldoutNeedsPerson):
