@@ -41,6 +41,7 @@ _SCORE_CLAIMS = (
     ClaimDescription(name="scale", text="What points run from and to", mandatory=True),
     ClaimDescription(name="band", text="Band", mandatory=False),
     ClaimDescription(name="pd_ppm", text="Probability of default, in millionths", mandatory=False),
+    ClaimDescription(name="interval", text="Where the points would be, had more been known", mandatory=False),
     ClaimDescription(name="reasons", text="Reasons", mandatory=True),
     ClaimDescription(name="coverage", text="How much was looked at", mandatory=True),
     ClaimDescription(name="model", text="The model that scored", mandatory=True),

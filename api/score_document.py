@@ -28,6 +28,7 @@ from identity.keys import PublicKey, SigningKey, parse_public_jwk
 from identity.score_credential import verify_score_credential
 from identity.sd_jwt import issuer_jwt_of
 from scoring.artifact import AnyArtifact
+from scoring.interval import LEVEL_PPM
 from scoring.scorecard import MAX_POINTS, MIN_POINTS, Score
 
 SEAL_TYP = "credence-score-document"
@@ -35,9 +36,11 @@ MAX_DOCUMENT_BYTES = 256 * 1024
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 #: Members of the document that say the score, and that the score credential holds as well.
 _SCORE = frozenset(
-    {"id", "request_id", "purpose", "outcome", "points", "scale", "pd_ppm", "band", "reasons", "coverage", "model"}
-    | {"privacy", "supersedes", "test_mode"}
+    {"id", "request_id", "purpose", "outcome", "points", "scale", "pd_ppm", "interval", "band", "reasons", "coverage"}
+    | {"model", "privacy", "supersedes", "test_mode"}
 )
+#: Of these, what documents do not have that are older than it is.
+_LATER = frozenset({"interval"})
 #: Members of the document that the score credential does not hold, and that something else therefore verifies.
 _AROUND = frozenset({"v", "created_at", "valid_until", "status", "credential", "log", "anchor", "seal"})
 
@@ -127,6 +130,7 @@ def score_members(
         "points": score.points,
         "scale": {"min": MIN_POINTS, "max": MAX_POINTS, "better": "higher"},
         "pd_ppm": score.pd_ppm,
+        "interval": None if score.interval is None else {**vars(score.interval), "level_ppm": LEVEL_PPM},
         "band": score.band,
         "reasons": [{"code": reason.code, "text": reason.text} for reason in score.reasons],
         "coverage": {
@@ -197,7 +201,7 @@ def format_log(*, index: int, entry: str, salt: bytes, proof: LogProof | None) -
 def verify_document(data: bytes, trust: Trust) -> VerifiedScoreDocument:
     """Verify every member of a score document against keys that the caller holds.
 
-    1. It is canonical JSON with exactly the members of a score document.
+    1. It is canonical JSON with exactly the members of a score document, or of one that is older than some of them.
     2. The seal over all of it is by a trusted key.
     3. The credential is by a trusted score issuer, shows every claim, and says what the document says.
     4. The log entry commits to this very credential, for this score and request, and to a consent receipt, which
@@ -223,7 +227,7 @@ def verify_document(data: bytes, trust: Trust) -> VerifiedScoreDocument:
         credential = verify_score_credential(
             document["credential"], trusted_issuers={issuer.did for issuer in trust.score_issuers}, now_ms=None
         )
-        members = {name: document[name] for name in _SCORE}
+        members = {name: document[name] for name in _SCORE & document.keys()}
         shown = {name: value for name, value in members.items() if value is not None}
         claims = {name: credential.claims[name] for name in credential.disclosed}
         if rfc8785.dumps(shown) != rfc8785.dumps(claims):
@@ -346,7 +350,7 @@ def _parse_canonical(data: bytes) -> dict[str, Any]:
         raise MalformedDocument("The file is not well-formed JSON.") from None
     if canonical != data:
         raise MalformedDocument("The file is not in its canonical form (RFC 8785): a byte of it was changed.")
-    if not isinstance(document, dict) or set(document) != _SCORE | _AROUND or type(document["v"]) is not int:
+    if not isinstance(document, dict) or document.keys() | _LATER != _SCORE | _AROUND or type(document["v"]) is not int:
         raise MalformedDocument("The file is not a score document.")
     if document["v"] != 1:
         raise MalformedDocument("The score document is of another version.")

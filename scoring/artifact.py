@@ -9,7 +9,7 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -210,6 +210,8 @@ def _encode_weights(scorecard: Scorecard) -> bytes:
     for table in scorecard.tables:
         tensors[f"bins/{table.feature}"] = np.array(table.bins, dtype=np.int32)
         tensors[f"points/{table.feature}"] = np.array(table.points, dtype=np.int32)
+        if table.deviations is not None:
+            tensors[f"deviations/{table.feature}"] = np.array(table.deviations, dtype=np.int32)
     for cross in scorecard.crosses:
         tensors[f"left/{cross.name}"] = np.array(cross.cells.left, dtype=np.int32)
         tensors[f"right/{cross.name}"] = np.array(cross.cells.right, dtype=np.int32)
@@ -252,10 +254,10 @@ def _verify_manifest(contents: Mapping[str, bytes]) -> bytes:
 def _parse_weights(
     data: bytes, schema: Schema, inputs: tuple[CardInput, ...]
 ) -> tuple[tuple[PointsTable, ...], tuple[Cross, ...]]:
-    """Two int32 vectors an input, two more for a cross that the fit chose, and nothing else."""
+    """Two int32 vectors an input, one more if the model knows its deviations, two for a cross that the fit chose."""
     names = {f"{kind}/{one.name}" for one in inputs for kind in ("bins", "points")}
     names |= {f"{kind}/{one.name}" for one in inputs if one.of for kind in ("left", "right")}
-    tensors = _parse_tensors(data, names)
+    tensors = _parse_tensors(data, names, or_with={f"deviations/{one.name}" for one in inputs})
     if any(tensor.ndim != 1 for tensor in tensors.values()):
         raise WeightsInvalid
     vectors = {name: tuple(tensor.tolist()) for name, tensor in tensors.items()}
@@ -265,6 +267,7 @@ def _parse_weights(
             reason=one.reason,
             bins=vectors[f"bins/{one.name}"],
             points=vectors[f"points/{one.name}"],
+            deviations=vectors.get(f"deviations/{one.name}"),
         )
         for one in inputs
     )
@@ -278,13 +281,17 @@ def _parse_weights(
     return tables, tuple(crosses)
 
 
-def _parse_tensors(data: bytes, names: set[str]) -> dict[str, NDArray[np.int32]]:
-    """int32 tensors of exactly these names."""
+def _parse_tensors(
+    data: bytes, names: set[str], *, or_with: Collection[str] = frozenset()
+) -> dict[str, NDArray[np.int32]]:
+    """int32 tensors of exactly these names, or of them and all of `or_with`."""
     try:
         tensors = load_tensors(data)
     except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise WeightsInvalid from error
-    if set(tensors) != names or any(tensor.dtype != np.int32 for tensor in tensors.values()):
+    if set(tensors) not in (names, names.union(or_with)) or any(
+        tensor.dtype != np.int32 for tensor in tensors.values()
+    ):
         raise WeightsInvalid
     return dict(tensors)
 

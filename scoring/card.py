@@ -175,7 +175,7 @@ def _common_members(model: Scorecard | Network, card: ModelCard) -> dict[str, An
         "privacy": privacy_members(card.privacy),
         "schema": {"name": model.schema.name, "sha256": model.schema.digest.hex()},
         "bands": [vars(band) for band in model.bands],
-        "thresholds": vars(model.thresholds),
+        "thresholds": {name: value for name, value in vars(model.thresholds).items() if value is not None},
     }
 
 
@@ -240,7 +240,6 @@ def _parse_common(document: Mapping[str, object]) -> dict[str, Any]:
     if data_kind is None:
         raise CardInvalid
     schema = _require_members(document["schema"], "name sha256", CardInvalid)
-    thresholds = _require_members(document["thresholds"], "unscorable_below_ppm refer_below_ppm", CardInvalid)
     return {
         "card": ModelCard(
             name=_text(document["name"], CardInvalid),
@@ -253,8 +252,17 @@ def _parse_common(document: Mapping[str, object]) -> dict[str, Any]:
         "schema_name": _text(schema["name"], CardInvalid),
         "schema_sha256": _text(schema["sha256"], CardInvalid),
         "bands": tuple(_parse_band(one) for one in _list(document["bands"], CardInvalid)),
-        "thresholds": Thresholds(**{name: _whole(ppm, CardInvalid, lowest=0) for name, ppm in thresholds.items()}),
+        "thresholds": _parse_thresholds(document["thresholds"]),
     }
+
+
+def _parse_thresholds(value: object) -> Thresholds:
+    """Cards older than intervals, and models without them, say no width."""
+    wide = isinstance(value, dict) and "refer_above_points" in value
+    names = "unscorable_below_ppm refer_below_ppm" + (" refer_above_points" if wide else "")
+    members = _require_members(value, names, CardInvalid)
+    figures = {name: _whole(figure, CardInvalid, lowest=0) for name, figure in members.items()}
+    return Thresholds(**figures) if wide else Thresholds(**figures, refer_above_points=None)
 
 
 def _input_members(scorecard: Scorecard, table: PointsTable) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.cells import Quantity
+from scoring.interval import MAX_DEVIATION_MILLIPOINTS
 from scoring.schema import Column
 from scoring.scorecard import PDO
 
@@ -38,14 +39,17 @@ LEAST_SLOPE = 0.02
 class BinnedInput:
     """An input's public cells merged to bins.
 
-    `bins` gives each cell's bin, the first `ordered` of which follow each other by rising value. `evidence` and
-    `rows` (noised, at least 1) are one a bin. `direction` is 1 where log odds must rise along them, -1 fall, 0 free.
+    `bins` gives each cell's bin, the first `ordered` of which follow each other by rising value. One a bin are
+    `evidence`, the deviation that it is `known_to`, that of its cells' own evidence about it (`within`), and `rows`
+    (noised, at least 1). `direction` is 1 where log odds must rise along them, -1 fall, 0 free.
     """
 
     bins: tuple[int, ...]
     ordered: int
     direction: int
     evidence: NDArray[np.float64]
+    known_to: NDArray[np.float64]
+    within: NDArray[np.float64]
     rows: NDArray[np.float64]
 
     def project(self, log_odds: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -88,13 +92,16 @@ def bin_input(column: Column, counts: NDArray[np.float64], *, sigma: float, base
     precision = np.diag(1 / variance + 1 / EVIDENCE_DEVIATION**2)
     for left in range(ordered - 1):
         precision[left : left + 2, left : left + 2] += np.array([[1, -1], [-1, 1]]) / STEP_DEVIATION**2
+    rows = np.maximum(good + bad, 1.0)
     smooth = np.linalg.solve(precision, raw / variance)
     binned = BinnedInput(
         bins=tuple(number for number, group in enumerate(groups) for _ in group),
         ordered=ordered,
         direction={"increasing": 1, "decreasing": -1, None: 0}[column.monotone] if ordered else 0,
         evidence=smooth,
-        rows=np.maximum(good + bad, 1.0),
+        known_to=np.sqrt(np.diag(np.linalg.inv(precision))),
+        within=np.where(sizes > 1, EVIDENCE_DEVIATION * rows / rows[:ordered].sum(), 0.0),
+        rows=rows,
     )
     return BinnedInput(**{**vars(binned), "evidence": binned.project(smooth)})
 
@@ -144,16 +151,20 @@ def correct_log_odds(
     log_odds: NDArray[np.float64],
     released: NDArray[np.float64],
     *,
+    known_to: NDArray[np.float64] | None = None,
     rows: NDArray[np.float64],
     base_rate: float,
     sigma: float,
     prior: float,
-) -> NDArray[np.float64]:
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """One Newton step a bin from noised (bins, 2) sums of residuals and of weights, shrunk by their noise.
+
+    Returns the log odds and what they are known to then: the deviation of each; `known_to` is that of before, if any.
 
     The residuals' noise has deviation `sigma` and the weights' a third of it. Of what deviation the true steps are is
     judged from the residuals themselves (empirical Bayes, by moments), beside `prior` with the weight of PRIOR_BINS.
-    A bin's curvature is taken to be at least a quarter of what `rows` at the base rate would have.
+    A bin's curvature is taken to be at least a quarter of what `rows` at the base rate would have. Where residuals
+    tell of no step at all, a deviation still allows for one of half of `prior`.
     """
     residuals, noise = released[:, 0], sigma**2
     curvature = np.maximum(released[:, 1], np.maximum(rows * base_rate * (1 - base_rate) / 4, 1.0))
@@ -163,7 +174,27 @@ def correct_log_odds(
     bins = weight * prior**4 / 2
     deviation_squared = max((bins * squares / weight + PRIOR_BINS / 2 * prior**2) / (bins + PRIOR_BINS / 2), 1e-6)
     step: NDArray[np.float64] = curvature * residuals / (curvature**2 + (curvature + noise) / deviation_squared)
-    return log_odds + step
+    before = max(deviation_squared, prior**2 / 4) + (0.0 if known_to is None else known_to**2)
+    precision = curvature**2 / (curvature + noise) + 1 / before
+    return log_odds + step, 1 / np.sqrt(precision)
+
+
+def cell_deviations(
+    points: NDArray[np.int64], deviations: NDArray[np.float64], masses: NDArray[np.float64], *, absent: int
+) -> tuple[int, ...]:
+    """What cells' points are known to, in thousandths of a point, rounded up, from the `deviations` of their log odds.
+
+    Of the cell at `absent`: how far the others' points lie apart, over `masses` (noised rows, or what goes with them),
+    and with it the largest that any cell has. So to leave out what could be presented never makes a score look better
+    known.
+    """
+    of_cells = deviations * POINTS_PER_LOG_ODDS
+    present = np.arange(len(points)) != absent
+    mass = np.maximum(masses[present], 0.0)
+    mass = mass / mass.sum() if mass.sum() > 0 else np.full(len(mass), 1 / max(len(mass), 1))
+    spread_squared = mass @ (points[present] - mass @ points[present]) ** 2
+    of_cells[absent] = math.sqrt(of_cells.max() ** 2 + spread_squared)
+    return tuple(np.minimum(np.ceil(1_000 * of_cells), MAX_DEVIATION_MILLIPOINTS).astype(np.int64).tolist())
 
 
 def _merge(counts: NDArray[np.float64], sigma: float) -> list[list[int]]:

@@ -44,6 +44,7 @@ from scoring.evidence import (
     POINTS_PER_LOG_ODDS,
     BinnedInput,
     bin_input,
+    cell_deviations,
     correct_log_odds,
     estimate_base_rate,
     fit_slope,
@@ -91,13 +92,15 @@ class Records:
 class FittedTable:
     """The bin and the points of each cell of one column, or of a pair of columns whose cells `pair` gives.
 
-    `of` are positions among the fitted columns, one or two.
+    `of` are positions among the fitted columns, one or two. `deviations` are a cell's, in thousandths of a point: what
+    its points are known to, and for absence what the column could have been.
     """
 
     of: tuple[int, ...]
     pair: Product | None
     bins: tuple[int, ...]
     points: tuple[int, ...]
+    deviations: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +163,9 @@ def make_scorecard(schema: Schema, fitted: FittedPoints) -> Scorecard:
         schema=schema,
         offset=fitted.offset,
         tables=tuple(
-            points_table(schema, name, bins=table.bins, points=table.points, crosses=crosses)
+            points_table(
+                schema, name, bins=table.bins, points=table.points, deviations=table.deviations, crosses=crosses
+            )
             for name, table in zip(names, fitted.tables, strict=True)
         ),
         crosses=crosses,
@@ -222,6 +227,8 @@ def fit_points(
         base_rate=base_rate,
         base_rate_noise=base_rate_noise,
     )
+    # Where noise has flattened the slope, the inputs tell no less of a person for that: it is only not known what.
+    usual = 1 / math.sqrt(len(binned))
     fit = _Fit(
         records=records,
         releases=releases,
@@ -230,6 +237,8 @@ def fit_points(
         bins=bins,
         offset=round(points_of_log_odds(-intercept)),
         log_odds=[one.evidence * slope for one in binned],
+        known_to=[one.known_to * max(slope, usual) for one in binned],
+        within=[one.within * usual for one in binned],
     )
 
     factors = build_factors(columns, tables)
@@ -265,7 +274,7 @@ def fit_points(
 
 @dataclass(kw_only=True)
 class _Fit:
-    """A scorecard in the making: the log odds of each input's bins, and of pairs, and every row's points so far."""
+    """A scorecard in the making: the log odds of each input's bins, what they are known to, pairs, and rows' points."""
 
     records: Records
     releases: Releases
@@ -274,6 +283,8 @@ class _Fit:
     bins: list[torch.Tensor]
     offset: int
     log_odds: list[NDArray[np.float64]]
+    known_to: list[NDArray[np.float64]]
+    within: list[NDArray[np.float64]]
     pairs: list[FittedTable] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -290,9 +301,10 @@ class _Fit:
             progress("fitting", index, len(self.binned))
             released, sigma = self._release_residuals(self.bins[index], len(one.rows), rho_e12 // len(self.binned))
             weights.append(released[:, 1].sum())
-            corrected = correct_log_odds(
+            corrected, self.known_to[index] = correct_log_odds(
                 self.log_odds[index],
                 released,
+                known_to=self.known_to[index],
                 rows=one.rows,
                 base_rate=self.base_rate,
                 sigma=sigma,
@@ -309,7 +321,7 @@ class _Fit:
         released, sigma = self._release_residuals(cells, pair.count, rho_e12)
         # How many rows a cell has is not known but from its weights, which are kept from being noise alone.
         usual = np.full(pair.count, max(released[:, 1].sum(), 1.0) / pair.count)
-        log_odds = correct_log_odds(
+        log_odds, deviations = correct_log_odds(
             np.zeros(pair.count),
             released,
             rows=usual / 5 / (self.base_rate * (1 - self.base_rate)),
@@ -320,14 +332,30 @@ class _Fit:
         points = _points(log_odds)
         self._totals += points.to(self._totals.device)[cells]
         self.pairs.append(
-            FittedTable(of=(left, right), pair=pair, bins=tuple(range(pair.count)), points=tuple(points.tolist()))
+            FittedTable(
+                of=(left, right),
+                pair=pair,
+                bins=tuple(range(pair.count)),
+                points=tuple(points.tolist()),
+                deviations=cell_deviations(points.numpy(), deviations, released[:, 1], absent=pair.absent),
+            )
         )
 
     def finish(self, columns: Sequence[Column]) -> FittedPoints:
-        tables = [
-            FittedTable(of=(index,), pair=None, bins=one.bins, points=tuple(points[list(one.bins)].tolist()))
-            for index, (one, points) in enumerate(zip(self.binned, self._points, strict=True))
-        ]
+        tables = []
+        for index, (one, points) in enumerate(zip(self.binned, self._points, strict=True)):
+            bins = list(one.bins)
+            deviations = np.hypot(self.known_to[index], self.within[index])
+            of_bins = cell_deviations(points.numpy(), deviations, one.rows, absent=bins[-1])
+            tables.append(
+                FittedTable(
+                    of=(index,),
+                    pair=None,
+                    bins=one.bins,
+                    points=tuple(points[bins].tolist()),
+                    deviations=tuple(of_bins[bin_] for bin_ in bins),
+                )
+            )
         return FittedPoints(columns=tuple(columns), offset=self.offset, tables=(*tables, *self.pairs))
 
     def _release_residuals(self, bins: torch.Tensor, size: int, rho_e12: int) -> tuple[NDArray[np.float64], float]:

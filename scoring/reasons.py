@@ -14,7 +14,7 @@ MISSING = "R90"
 NOTHING_PRESENTED = "U01"
 ONLY_STALE = "U02"
 TOO_LITTLE = "U03"
-REFER_COVERAGE = "V01"
+REFER_COVERAGE, REFER_WIDTH = "V01", "V02"
 
 
 @dataclass(frozen=True, kw_only=True)

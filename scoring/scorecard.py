@@ -16,11 +16,13 @@ import rfc8785
 from scoring.cells import Product
 from scoring.errors import InputProtected, InputUnsourced, ScorecardInvalid
 from scoring.features import Features
+from scoring.interval import MAX_DEVIATION_MILLIPOINTS, Interval, half_width_points
 from scoring.reasons import (
     MISSING,
     NOTHING_PRESENTED,
     ONLY_STALE,
     REFER_COVERAGE,
+    REFER_WIDTH,
     TOO_LITTLE,
     Reason,
     reason_code,
@@ -75,22 +77,34 @@ def pd_ppm_of_points(points: int) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class PointsTable:
-    """One model input: the bin and the points of each public cell; cells of one bin have the same points."""
+    """One model input: the bin and the points of each public cell; cells of one bin have the same points.
+
+    `deviations`, a cell's too, are in thousandths of a point: what its points are known to. A model whose artifact is
+    older than they are has none.
+    """
 
     feature: str
     reason: str
     bins: tuple[int, ...]
     points: tuple[int, ...]
+    deviations: tuple[int, ...] | None = None
 
 
 def points_table(
-    schema: Schema, feature: str, *, bins: tuple[int, ...], points: tuple[int, ...], crosses: Sequence[Cross] = ()
+    schema: Schema,
+    feature: str,
+    *,
+    bins: tuple[int, ...],
+    points: tuple[int, ...],
+    deviations: tuple[int, ...] | None = None,
+    crosses: Sequence[Cross] = (),
 ) -> PointsTable:
     """A table with the reason code that the registry gives its feature, or the cross that a fit chose."""
     column = {one.name: one for one in (*schema.columns, *crosses)}.get(feature)
     if column is None:
         raise ScorecardInvalid
-    return PointsTable(feature=feature, reason=reason_code(schema, column), bins=bins, points=points)
+    code = reason_code(schema, column)
+    return PointsTable(feature=feature, reason=code, bins=bins, points=points, deviations=deviations)
 
 
 def learned_cross(schema: Schema, left: str, right: str, cells: Product) -> Cross:
@@ -128,10 +142,14 @@ BANDS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Thresholds:
-    """Least share of the model's inputs present, in millionths: below `unscorable` no score, below `refer` a person."""
+    """Least share of the model's inputs present, in millionths: below `unscorable` no score, below `refer` a person.
+
+    A person too where the interval is wider than `refer_above_points`; None where no width is too much.
+    """
 
     unscorable_below_ppm: int = 100_000
     refer_below_ppm: int = 250_000
+    refer_above_points: int | None = 150
 
 
 def check_bands(bands: tuple[Band, ...], thresholds: Thresholds) -> None:
@@ -141,6 +159,8 @@ def check_bands(bands: tuple[Band, ...], thresholds: Thresholds) -> None:
         raise ScorecardInvalid("The bands do not cover the scale from the top down.")
     if not 0 <= thresholds.unscorable_below_ppm <= thresholds.refer_below_ppm <= MILLION:
         raise ScorecardInvalid("The coverage thresholds are out of order.")
+    if thresholds.refer_above_points is not None and thresholds.refer_above_points < 0:
+        raise ScorecardInvalid("No interval is as narrow as the threshold.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +175,10 @@ class Coverage:
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """A score. `points` are clamped; `pd_ppm` is of the unclamped points; both and the band are None if unscorable."""
+    """A score. `points` are clamped; `pd_ppm` is of the unclamped points; both and the band are None if unscorable.
+
+    `interval` is None then, and of a model that does not know what it knows.
+    """
 
     outcome: Outcome
     points: int | None
@@ -163,6 +186,7 @@ class Score:
     band: str | None
     reasons: tuple[Reason, ...]
     coverage: Coverage
+    interval: Interval | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,6 +211,8 @@ class Scorecard:
             raise ScorecardInvalid
         for table in self.tables:
             self._check_table(table)
+        if len({table.deviations is None for table in self.tables}) != 1:
+            raise ScorecardInvalid("Some inputs have deviations and others none.")
         check_bands(self.bands, self.thresholds)
 
     @cached_property
@@ -227,6 +253,13 @@ class Scorecard:
             raise ScorecardInvalid("Bins are not numbered from zero.")
         if max(map(abs, table.points)) > MAX_TABLE_POINTS:
             raise ScorecardInvalid("Points are out of range.")
+        if table.deviations is not None:
+            if len(table.deviations) != column.cells.count or min(table.deviations) < 0:
+                raise ScorecardInvalid
+            if max(table.deviations) > MAX_DEVIATION_MILLIPOINTS:
+                raise ScorecardInvalid("Deviations are out of range.")
+            if max(table.deviations) > table.deviations[column.cells.absent]:
+                raise ScorecardInvalid("What is absent would be known better than what is there.")
 
     @cached_property
     def _inputs(self) -> tuple[tuple[PointsTable, int, int, int], ...]:
@@ -273,6 +306,14 @@ class Scorecard:
         cells = self.cells_of(features)
         return self.offset + sum(table.points[cells[position]] for table, position, _, _ in self._inputs)
 
+    def half_width_of(self, features: Features) -> int | None:
+        """Points on either side of a score's interval; None where the model has no deviations."""
+        cells = self.cells_of(features)
+        deviations = [
+            table.deviations[cells[position]] for table, position, _, _ in self._inputs if table.deviations is not None
+        ]
+        return half_width_points(deviations) if deviations else None
+
     def band_of(self, points: int) -> str:
         """The band of clamped points."""
         return band_of_points(self.bands, points)
@@ -296,6 +337,7 @@ class Scorecard:
             thresholds=self.thresholds,
             bands=self.bands,
             unclamped_points=self.unclamped_points,
+            half_width_of=self.half_width_of,
             reasons_of=self.reasons_of,
         )
 
@@ -332,6 +374,7 @@ def make_score(
     thresholds: Thresholds,
     bands: tuple[Band, ...],
     unclamped_points: Callable[[Features], int],
+    half_width_of: Callable[[Features], int | None],
     reasons_of: Callable[[Features], tuple[Reason, ...]],
 ) -> Score:
     """What any model's points come to, of whose `total` inputs so many are `present`."""
@@ -353,18 +396,32 @@ def make_score(
         )
     unclamped = unclamped_points(features)
     points = clamp_points(unclamped)
-    reasons = reasons_of(features)
-    outcome: Outcome = "scored"
+    half_width = half_width_of(features)
+    refer = []
     if present * MILLION // total < thresholds.refer_below_ppm:
-        outcome = "refer"
-        reasons = (Reason(code=REFER_COVERAGE, text=reason_text(REFER_COVERAGE)), *reasons)
+        refer.append(Reason(code=REFER_COVERAGE, text=reason_text(REFER_COVERAGE)))
+    most = thresholds.refer_above_points
+    if half_width is not None and most is not None and 2 * half_width > most:
+        refer.append(Reason(code=REFER_WIDTH, text=reason_text(REFER_WIDTH)))
+    reasons = (*refer, *reasons_of(features))
     return Score(
-        outcome=outcome,
+        outcome="refer" if refer else "scored",
         points=points,
         pd_ppm=pd_ppm_of_points(unclamped),
         band=band_of_points(bands, points),
         reasons=reasons[:MAX_REASONS],
         coverage=coverage,
+        interval=None if half_width is None else _interval(unclamped, half_width),
+    )
+
+
+def _interval(unclamped: int, half_width: int) -> Interval:
+    low, high = unclamped - half_width, unclamped + half_width
+    return Interval(
+        low_points=min(max(low, MIN_POINTS), MAX_POINTS),
+        high_points=min(max(high, MIN_POINTS), MAX_POINTS),
+        pd_ppm_low=pd_ppm_of_points(high),
+        pd_ppm_high=pd_ppm_of_points(low),
     )
 
 

@@ -68,7 +68,10 @@ def print_outcome(
         print_json(
             {
                 "synthetic": True,
-                "score": {name: document[name] for name in ("id", "outcome", "points", "band", "pd_ppm", "reasons")},
+                "score": {
+                    name: document[name]
+                    for name in ("id", "outcome", "points", "interval", "band", "pd_ppm", "reasons")
+                },
                 "epsilon_micro": privacy["epsilon_micro"],
                 "charged_epsilon_micro": epsilon_micro,
                 "spent_epsilon_micro": account.spent_epsilon_micro,
@@ -82,11 +85,12 @@ def print_outcome(
         )
         return
     print("\nThe score (SYNTHETIC)")
-    pd_ppm, scale = document["pd_ppm"], document["scale"]
+    pd_ppm, scale, interval = document["pd_ppm"], document["scale"], document["interval"]
     print_rows(
         [
             ("outcome", document["outcome"]),
             ("points", document["points"] and f"{document['points']} of {scale['min']} to {scale['max']}"),
+            ("interval", interval and f"{interval['low_points']} to {interval['high_points']}, nine times of ten"),
             ("band", document["band"]),
             ("probability of default", None if pd_ppm is None else f"{pd_ppm / 10_000:.2f} %"),
             *((f"reason {number}", each["text"]) for number, each in enumerate(document["reasons"], 1)),

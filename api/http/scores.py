@@ -49,6 +49,18 @@ class Scale(BaseModel):
     better: Literal["higher"]
 
 
+class IntervalView(BaseModel):
+    """Where the points would be, most likely, had no noise been added in training and everything been presented."""
+
+    model_config = ConfigDict(title="Interval")
+
+    low_points: int = Field(description="Its lower end, on the scale.")
+    high_points: int = Field(description="Its upper end, on the scale.")
+    pd_ppm_low: int = Field(description="Probability of default at the upper end, in millionths.")
+    pd_ppm_high: int = Field(description="Probability of default at the lower end, in millionths.")
+    level_ppm: int = Field(description="How often it is meant to hold them, in millionths.")
+
+
 class ReasonView(BaseModel):
     """Why points were lost, most first; the codes are public (docs/reason-codes.md)."""
 
@@ -136,11 +148,14 @@ class ScoreDocument(BaseModel):
     request_id: str = Field(description="The presentation request that it answers.")
     purpose: Purpose = Field(description="The permissible purpose that the lender gave.")
     outcome: Literal["scored", "unscorable", "refer"] = Field(
-        description="`unscorable`: too little was presented; `refer`: a person has to decide."
+        description="`unscorable`: too little was presented; `refer`: a person has to decide (reasons V01 and V02)."
     )
     points: int | None = Field(description="300 to 850; null where the outcome is unscorable.")
     scale: Scale
     pd_ppm: int | None = Field(description="Probability of default, in millionths.")
+    interval: IntervalView | None = Field(
+        None, description="Null where there are no points, or the model knows no interval; older scores lack it."
+    )
     band: str | None = Field(description="The band that the points fall in; null where there are none.")
     reasons: list[ReasonView] = Field(max_length=4, description="Why points were lost, or why there are none.")
     coverage: CoverageView

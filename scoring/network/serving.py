@@ -46,7 +46,7 @@ class Network:
     hidden: NDArray[np.int32]
     output: NDArray[np.int32]
     bands: tuple[Band, ...] = BANDS
-    thresholds: Thresholds = field(default_factory=Thresholds)
+    thresholds: Thresholds = field(default_factory=lambda: Thresholds(refer_above_points=None))
 
     def __post_init__(self) -> None:
         names = [table.feature for table in self.tables]
@@ -122,6 +122,7 @@ class Network:
             thresholds=self.thresholds,
             bands=self.bands,
             unclamped_points=self.unclamped_points,
+            half_width_of=lambda _: None,  # nothing is known of how far its weights are from those without noise
             reasons_of=self.reasons_of,
         )
 

@@ -60,6 +60,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 column.name,
                 bins=tuple(range(count)),
                 points=tuple((7 * cell) % 23 - 11 for cell in range(count)),
+                deviations=(*(1_000 + 50 * cell for cell in range(count - 1)), 6_000),
             )
         )
     scorecard = Scorecard(schema=schema, tables=tuple(tables), offset=560)

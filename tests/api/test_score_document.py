@@ -23,6 +23,7 @@ from api.score_document import (
     TrustedScoreIssuer,
     format_trust,
     parse_trust,
+    score_members,
     verify_document,
 )
 from api.store.database import write_transaction
@@ -100,6 +101,30 @@ def test_a_document_without_an_anchor_verifies_and_says_so(shared, trust):
     shared.publish()
     document = shared.http.get(f"/v1/scores/{score['id']}", headers=shared.token()).content
     assert verify_document(document, trust).anchor is None
+
+
+def test_a_document_older_than_intervals_verifies(shared, trust, monkeypatch):
+    def score_members_then(**given):
+        return {name: value for name, value in score_members(**given).items() if name != "interval"}
+
+    monkeypatch.setattr("api.assess.score_members", score_members_then)
+    score = shared.score()
+    monkeypatch.undo()
+    shared.publish()
+    document = shared.http.get(f"/v1/scores/{score['id']}", headers=shared.token()).content
+    assert "interval" not in json.loads(document)
+    assert verify_document(document, trust).members["points"] == score["points"]
+
+
+@pytest.mark.parametrize("seal_again", [True, False])
+def test_an_interval_that_is_taken_away_or_widened_is_refused(shared, document, trust, seal_again):
+    members = json.loads(document)
+    without = {name: value for name, value in members.items() if name != "interval"}
+    wider = {**members, "interval": {**members["interval"], "low_points": 300}}
+    for altered in (without, wider):
+        data = reseal(altered, shared.service.seal_key) if seal_again else rfc8785.dumps(altered)
+        with pytest.raises(DocumentNotVerified):
+            verify_document(data, trust)
 
 
 def test_a_document_that_no_checkpoint_covers_is_not_verified_yet(shared, trust):

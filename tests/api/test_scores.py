@@ -66,6 +66,8 @@ def test_the_points_are_those_that_the_scorecard_gives_the_same_claims(shared, h
     expected = scorecard.score(features)
     assert (score["points"], score["pd_ppm"], score["band"]) == (expected.points, expected.pd_ppm, expected.band)
     assert [reason["code"] for reason in score["reasons"]] == [reason.code for reason in expected.reasons]
+    assert score["interval"] == {**vars(expected.interval), "level_ppm": 900_000}
+    assert score["interval"]["low_points"] < score["points"] < score["interval"]["high_points"]
 
 
 def test_a_wallet_answers_by_direct_post_and_learns_nothing(shared, holder):

@@ -39,7 +39,7 @@ from scoring.errors import (
 )
 from scoring.features import features_from_row
 from scoring.schema import Schema
-from scoring.scorecard import Scorecard, learned_cross, points_table
+from scoring.scorecard import Scorecard, Thresholds, learned_cross, points_table
 
 FILES = ("weights.safetensors", "card.json", "schema.toml", "MANIFEST.json")
 
@@ -82,6 +82,47 @@ def test_what_is_written_is_what_loads(directory: Path, small_scorecard: Scoreca
     assert manifest["digest"] == artifact.digest.hex()
     seal(directory)
     assert json.loads((directory / "MANIFEST.json").read_bytes()) == manifest
+
+
+@pytest.fixture
+def known_scorecard(small_scorecard: Scorecard) -> Scorecard:
+    tables = (replace(one, deviations=tuple(range(len(one.points)))) for one in small_scorecard.tables)
+    return replace(small_scorecard, tables=tuple(tables), thresholds=Thresholds(refer_above_points=90))
+
+
+def test_deviations_load_and_the_digest_is_over_them(
+    tmp_path: Path, directory: Path, known_scorecard: Scorecard, model_card: ModelCard
+) -> None:
+    written = write_artifact(tmp_path / "known", scorecard=known_scorecard, card=model_card)
+    assert load_artifact(tmp_path / "known").scorecard == known_scorecard
+    assert known_scorecard.points_digest == load_artifact(directory).scorecard.points_digest
+    alter_tensors(tmp_path / "known", lambda tensors: tensors["deviations/jobs"].__setitem__(0, 1))
+    assert load_artifact(tmp_path / "known").digest != written.digest
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda tensors: tensors.pop("deviations/jobs"),
+        lambda tensors: tensors.update({"deviations/age": np.zeros(5, np.int32)}),
+        lambda tensors: tensors.update({"deviations/jobs": np.zeros(5, np.float32)}),
+    ],
+)
+def test_deviations_of_other_inputs_than_the_models_are_refused(
+    tmp_path: Path, known_scorecard: Scorecard, model_card: ModelCard, change: Callable[[dict], None]
+) -> None:
+    write_artifact(tmp_path / "known", scorecard=known_scorecard, card=model_card)
+    alter_tensors(tmp_path / "known", change)
+    with pytest.raises(WeightsInvalid):
+        load_artifact(tmp_path / "known")
+
+
+def test_an_artifact_older_than_intervals_loads_and_is_written_again_as_it_was(directory: Path, tmp_path: Path) -> None:
+    alter_card(directory, lambda card: card["thresholds"].pop("refer_above_points"))
+    old = load_artifact(directory)
+    assert old.scorecard.thresholds.refer_above_points is None
+    assert all(table.deviations is None for table in old.scorecard.tables)
+    assert write_artifact(tmp_path / "again", scorecard=old.scorecard, card=old.card).digest == old.digest
 
 
 def test_the_card_is_integers_and_says_what_a_claim_needs(directory: Path) -> None:
@@ -287,6 +328,8 @@ def test_noise_that_is_not_the_systems_is_refused(directory: Path, sampler: obje
         {"bands": [{"name": "A"}]},
         {"thresholds": {"unscorable_below_ppm": 0}},
         {"thresholds": {"unscorable_below_ppm": 0, "refer_below_ppm": 1.5}},
+        {"thresholds": {"unscorable_below_ppm": 0, "refer_below_ppm": 1, "refer_above_points": None}},
+        {"thresholds": {"unscorable_below_ppm": 0, "refer_below_ppm": 1, "refer_above": 1}},
     ],
 )
 def test_a_card_with_anything_unknown_or_of_the_wrong_type_is_refused(directory: Path, change: dict) -> None:

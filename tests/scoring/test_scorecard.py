@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from scoring.errors import InputProtected, InputUnsourced, ReasonUnknown, ScorecardInvalid
 from scoring.features import Features, features_from_row
+from scoring.interval import Interval, half_width_points
 from scoring.schema import Schema
 from scoring.scorecard import (
     Band,
@@ -122,6 +123,83 @@ def test_coverage_decides_between_no_score_a_person_and_a_score(small: Schema, s
     assert scorecard.score(features_of(small, jobs="1", trade="1", income="1")).outcome == "scored"
 
 
+@pytest.fixture
+def known_scorecard(small: Schema, small_scorecard: Scorecard) -> Scorecard:
+    """The small scorecard with deviations, in thousandths of a point: 3, 4 and 12 points, and more where absent."""
+    deviations = ((3_000,) * 5 + (20_000,), (4_000,) * 4 + (15_000,), (12_000,) * 4 + (12_000,))
+    tables = zip(small_scorecard.tables, deviations, strict=True)
+    return replace(small_scorecard, tables=tuple(replace(table, deviations=one) for table, one in tables))
+
+
+def test_the_interval_is_the_inputs_deviations_in_squares(small: Schema, known_scorecard: Scorecard) -> None:
+    score = known_scorecard.score(features_of(small, income="300", jobs="1", trade="farm"))
+    half = 22  # 1.645 times 13, rounded up
+    assert score.interval == Interval(
+        low_points=560 - half,
+        high_points=560 + half,
+        pd_ppm_low=pd_ppm_of_points(560 + half),
+        pd_ppm_high=pd_ppm_of_points(560 - half),
+    )
+    assert score.interval.pd_ppm_low < score.pd_ppm < score.interval.pd_ppm_high
+
+
+def test_the_interval_is_clamped_and_its_probabilities_are_not(small: Schema, known_scorecard: Scorecard) -> None:
+    features = features_of(small, income="300", jobs="1", trade="farm")
+    interval = replace(known_scorecard, offset=840).score(features).interval
+    assert (interval.low_points, interval.high_points, interval.pd_ppm_low) == (828, 850, pd_ppm_of_points(872))
+    interval = replace(known_scorecard, offset=285).score(features).interval
+    assert (interval.low_points, interval.high_points, interval.pd_ppm_high) == (300, 317, pd_ppm_of_points(273))
+
+
+def test_a_model_without_deviations_and_a_score_without_points_have_no_interval(
+    small: Schema, small_scorecard: Scorecard, known_scorecard: Scorecard
+) -> None:
+    narrow = replace(small_scorecard, thresholds=Thresholds(refer_above_points=0))
+    score = narrow.score(features_of(small, income="300", jobs="1", trade="farm"))
+    assert (score.outcome, score.interval) == ("scored", None)
+    assert known_scorecard.score(features_of(small)).interval is None
+
+
+def test_an_interval_wider_than_the_policy_allows_is_for_a_person(small: Schema, known_scorecard: Scorecard) -> None:
+    features = features_of(small, income="300", jobs="1", trade="farm")
+    for most, outcome, codes in ((44, "scored", ["R00"]), (43, "refer", ["V02", "R00"]), (None, "scored", ["R00"])):
+        score = replace(known_scorecard, thresholds=Thresholds(refer_above_points=most)).score(features)
+        assert (score.outcome, score.points, [reason.code for reason in score.reasons]) == (outcome, 560, codes)
+    both = replace(known_scorecard, thresholds=Thresholds(refer_below_ppm=800_000, refer_above_points=1))
+    assert [reason.code for reason in both.score(features_of(small, jobs="1", trade="1")).reasons[:2]] == ["V01", "V02"]
+
+
+@given(st.lists(st.integers(0, 10**8), max_size=40))
+def test_the_half_width_is_the_root_rounded_up_and_never_falls(deviations: list[int]) -> None:
+    half = half_width_points(deviations)
+    squared = 1_645**2 * sum(one**2 for one in deviations)
+    assert (half * 10**6) ** 2 >= squared
+    assert half == 0 or ((half - 1) * 10**6) ** 2 < squared
+
+
+@pytest.mark.parametrize(
+    "deviations",
+    [
+        (1, 1, 1),  # a cell short
+        (1, 1, -1, 1, 1),
+        (1, 1, 1, 1, 100_000_001),
+        (1, 2, 1, 1, 1),  # what is absent would be known better
+    ],
+)
+def test_deviations_that_do_not_fit_are_refused(
+    small: Schema, known_scorecard: Scorecard, deviations: tuple[int, ...]
+) -> None:
+    income, jobs, trade = known_scorecard.tables
+    with pytest.raises(ScorecardInvalid):
+        replace(known_scorecard, tables=(income, replace(jobs, deviations=deviations), trade))
+
+
+def test_deviations_of_some_inputs_alone_are_refused(known_scorecard: Scorecard) -> None:
+    income, *others = known_scorecard.tables
+    with pytest.raises(ScorecardInvalid):
+        replace(known_scorecard, tables=(replace(income, deviations=None), *others))
+
+
 def test_at_most_four_reasons(taiwan: Schema) -> None:
     tables = tuple(
         points_table(
@@ -202,6 +280,7 @@ def test_other_parts_are_checked_too(small_scorecard: Scorecard) -> None:
         {"bands": (Band(name="A", from_points=300), Band(name="B", from_points=600))},
         {"thresholds": Thresholds(unscorable_below_ppm=2, refer_below_ppm=1)},
         {"thresholds": Thresholds(unscorable_below_ppm=-1, refer_below_ppm=1)},
+        {"thresholds": Thresholds(refer_above_points=-1)},
     ):
         with pytest.raises(ScorecardInvalid):
             replace(small_scorecard, **change)  # type: ignore[arg-type]
