@@ -100,7 +100,7 @@ def bin_input(column: Column, counts: NDArray[np.float64], *, sigma: float, base
         direction={"increasing": 1, "decreasing": -1, None: 0}[column.monotone] if ordered else 0,
         evidence=smooth,
         known_to=np.sqrt(np.diag(np.linalg.inv(precision))),
-        within=np.where(sizes > 1, EVIDENCE_DEVIATION * rows / rows[:ordered].sum(), 0.0),
+        within=np.where(sizes > 1, EVIDENCE_DEVIATION * rows / max(rows[:ordered].sum(), 1.0), 0.0),
         rows=rows,
     )
     return BinnedInput(**{**vars(binned), "evidence": binned.project(smooth)})
