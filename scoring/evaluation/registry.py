@@ -31,8 +31,10 @@ def make_contender(name: str, schema: Schema, frame: Frame) -> Contender:
         return ScorecardContender(frame=frame, rows_per_person=schema.rows_per_person)
     if name == "network":
         return NetworkContender(frame=frame, rows_per_person=schema.rows_per_person)
-    if name in MODELS:
-        raise EvaluationInvalid(f"The model {name} cannot be evaluated yet.")
+    if name == "champion":
+        from scoring.evaluation.champion import ChampionContender
+
+        return ChampionContender(frame=frame, rows_per_person=schema.rows_per_person)
     if name == "lightgbm":
         from scoring.evaluation.light_gbm import LightGbm
 

@@ -187,7 +187,7 @@ def test_what_is_not_private_runs_once_and_has_no_epsilon(frame: Frame) -> None:
     assert (result.epsilon_micro, len(oracle.asked)) == (None, PLAN.folds)
 
 
-@pytest.mark.parametrize("name", ["scorecard", "network", "lightgbm", "dp-ebm", "opacus"])
+@pytest.mark.parametrize("name", ["scorecard", "network", "champion", "lightgbm", "dp-ebm", "opacus"])
 def test_each_contender_learns_and_repeats_by_its_seed(frame: Frame, name: str) -> None:
     contender = make_contender(name, SCHEMA, frame)
     learned, held_out = split_rows(frame.labels, folds=3, seed=5)[0]
