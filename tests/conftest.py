@@ -13,6 +13,9 @@ from hypothesis.configuration import set_hypothesis_home_dir
 
 from tests.postgres import PostgresServer, start_postgres
 
+# The processes that run the tests have a core each; torch with a thread for every core in each of them is many times
+# slower, and what they start inherits this.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # What runs writes under var/.
 set_hypothesis_home_dir(Path(__file__).resolve().parents[1] / "var" / "cache" / "hypothesis")
 # How fast a machine is, and how busy, says nothing of what is tested.
