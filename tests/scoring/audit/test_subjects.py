@@ -2,16 +2,27 @@
 
 import ast
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 import scoring
-from scoring.audit.subjects import MOST_ROWS, audited_schema, network_subject, pairs_subject, scorecard_subject
+from scoring.audit.releases import audit_subject
+from scoring.audit.subjects import (
+    MOST_ROWS,
+    audited_schema,
+    network_subject,
+    pairs_subject,
+    scorecard_subject,
+    validation_subject,
+)
 from scoring.audit.transcript import Subject, record
 from scoring.dp.sampler import SeededSampler
 from scoring.fitting import Records
 
+T = TypeVar("T")
 ROOM = Path(scoring.__file__).parent
 
 
@@ -28,13 +39,23 @@ def released_names() -> Iterator[str]:
                     yield str(names[0])
 
 
+def names(subject: Subject[T]) -> set[str]:
+    return {draw.name for draw in record(subject, subject.less, SeededSampler(1), bytes).draws}
+
+
 def test_each_release_in_the_room_is_one_that_the_audit_makes() -> None:
-    audited = {
-        draw.name
-        for subject in (scorecard_subject(1), pairs_subject(1), network_subject(1))
-        for draw in record(subject, subject.less, SeededSampler(1), bytes).draws
-    }
-    assert set(released_names()) == audited
+    fits = names(scorecard_subject(1)) | names(pairs_subject(1)) | names(network_subject(1))
+    assert set(released_names()) == fits | names(validation_subject(1))
+
+
+def test_the_held_out_persons_are_counted_once_in_each_table() -> None:
+    subject = validation_subject(1)
+    assert len(subject.less.labels) + subject.rows_per_person == MOST_ROWS
+    findings = audit_subject(
+        replace(subject, neighbours=subject.neighbours[:20]), SeededSampler(2), runs=100, transcript_runs=250
+    )
+    assert all(finding.passed for finding in findings)
+    assert [one.moved for one in findings if one.check == "sensitivity"] == [1.0, 1.0]
 
 
 @pytest.mark.parametrize("make_subject", [scorecard_subject, pairs_subject, network_subject])
