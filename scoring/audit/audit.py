@@ -34,7 +34,7 @@ class Extent:
 
 
 FULL = Extent(runs=10_000, other_runs=250, noised_prefixes=2, neighbour_stride=1)
-SHORT = Extent(runs=250, other_runs=0, noised_prefixes=0, neighbour_stride=3)
+SHORT = Extent(runs=200, other_runs=0, noised_prefixes=0, neighbour_stride=3)
 """Both catch the faults that findings name with a chance of at least .999; more runs bound more sharply."""
 
 
