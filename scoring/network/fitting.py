@@ -294,7 +294,7 @@ class SampledSteps:
         """Of one step."""
         clip = self.sums.clip
         sums = self.sums.of_rows(hidden, output, self.persons.draw())
-        noised = self.releases.release(sums.tolist(), bound=clip.bound)
+        noised = self.releases.release_step(sums.tolist(), bound=clip.bound)
         return np.array(noised.values, dtype=np.float64) / (clip.scale * self.rows)
 
 

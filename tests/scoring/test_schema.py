@@ -152,12 +152,12 @@ def test_deep_nesting_is_refused() -> None:
 def test_shipped_schemas_parse_and_keep_to_32_cells(path: Path) -> None:
     schema = parse_schema(path.read_bytes())
     assert schema.name == path.stem
-    assert schema.inputs
+    assert schema.unprotected
     for column in schema.columns:
         assert 2 <= column.cells.count <= MAX_CELLS, column.name
         if isinstance(column.cells, Quantity):
             assert column.cells.edges == tuple(sorted(set(column.cells.edges)))
-    for name in ("SEX", "AGE", "MARRIAGE", "sex", "age", "marital_status", "nationality"):
+    for name in ("SEX", "AGE", "MARRIAGE", "sex", "age", "personal_status_sex", "nationality", "foreign_worker"):
         if name in schema.position:
             assert schema.columns[schema.position[name]].protected
 
