@@ -24,8 +24,9 @@ from scoring.evaluation.contenders import Budget
 from scoring.evaluation.evaluate import split_rows
 from scoring.evaluation.light_gbm import LightGbm
 from scoring.evaluation.registry import use_one_thread
-from scoring.fitting import Records, fit_points
+from scoring.fitting import fit_points
 from scoring.frame import read_frame
+from scoring.records import Records
 from scoring.rows import read_rows
 from scoring.schema import parse_schema
 

@@ -30,9 +30,9 @@ from scoring.dp.convolution import SystemTableSampler
 from scoring.dp.mechanisms import NoisedSum, Releases, count_cells, sum_residuals
 from scoring.dp.sampler import Sampler, SystemSampler
 from scoring.evidence import fit_slope
-from scoring.fitting import Records
 from scoring.network.fitting import sum_gradients
 from scoring.network.gradients import Clip
+from scoring.records import Records
 
 Audited = tuple[Subject[Records], Sampler]
 Run = Callable[[Records, Releases, Callable[[int], bytes]], Hashable]

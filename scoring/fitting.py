@@ -13,11 +13,9 @@ explainable boosting under differential privacy (Nori, Caruana, Bu, Shen, Kulkar
 points throughout, so that residuals are those of the very points that serving adds up.
 """
 
-import hmac
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 
 import numpy as np
 import torch
@@ -27,7 +25,6 @@ from scoring.cells import Product
 from scoring.dp.mechanisms import (
     RESIDUAL_SCALE,
     WEIGHT_SCALE,
-    NoisedSum,
     Releases,
     count_cells,
     count_rows,
@@ -49,17 +46,14 @@ from scoring.evidence import (
     estimate_base_rate,
     fit_slope,
 )
-from scoring.frame import read_frame
+from scoring.fitted import FittedPoints, FittedTable, pair_cells, pd_ppm_of_totals
 from scoring.interactions import build_factors, build_pair, choose_pairs, stand_out
 from scoring.progress import Progress, no_progress
-from scoring.rows import Row
+from scoring.records import Records, keep_persons, keeping_rate
 from scoring.schema import Column, Cross, Schema
 from scoring.scorecard import (
-    BASE_POINTS,
-    PDO,
     Scorecard,
     learned_cross,
-    pd_ppm_of_points,
     points_of_log_odds,
     points_table,
 )
@@ -70,67 +64,10 @@ ALGORITHM = "additive-3"
 SHARE_OF_COUNT, SHARE_OF_CELLS, SHARE_OF_SCORES = 0.02, 0.32, 0.06
 SHARE_OF_PRODUCTS, SHARE_OF_PAIRS = 0.08, 0.20
 """Shares of rho; the residuals of single inputs have the rest, in equal parts."""
-CAP_DEVIATIONS, CAP_EXPONENT = 6.0, math.log(10**9)
-"""By how much the row count's noise and the persons' coins are allowed for, so that the row cap holds."""
 
 SCORE_CELLS, SCORE_RANGE, SCORE_STRETCH = 32, 4.0, 3.0
 """Cells of the summed evidence: to 4 deviations if all inputs said the same, and far narrower in the middle, for inputs
 of which each says another thing."""
-_FARTHEST = 60 * PDO
-
-
-@dataclass(frozen=True, kw_only=True)
-class Records:
-    """Rows as training sees them: (rows, columns) public cells, (rows,) labels of 0 and 1, a person a row."""
-
-    cells: torch.Tensor
-    labels: torch.Tensor
-    persons: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class FittedTable:
-    """The bin and the points of each cell of one column, or of a pair of columns whose cells `pair` gives.
-
-    `of` are positions among the fitted columns, one or two. `deviations` are a cell's, in thousandths of a point: what
-    its points are known to, and for absence what the column could have been.
-    """
-
-    of: tuple[int, ...]
-    pair: Product | None
-    bins: tuple[int, ...]
-    points: tuple[int, ...]
-    deviations: tuple[int, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class FittedPoints:
-    """What a fit found: an offset and tables over the columns it was given. No artifact: nothing says what it cost."""
-
-    columns: tuple[Column, ...]
-    offset: int
-    tables: tuple[FittedTable, ...]
-
-
-def read_records(
-    schema: Schema,
-    rows: Sequence[Row],
-    *,
-    columns: Sequence[Column] | None = None,
-    device: str = "cpu",
-    progress: Progress = no_progress,
-) -> Records:
-    """Rows to public cells of columns, the model's inputs if not told; of a person's rows the first `rows_per_person`.
-
-    First is in the file's order. Without a person column every row is a person. Raises RowInvalid, ColumnMissing and
-    ValueInvalid.
-    """
-    frame = read_frame(schema, rows, columns or schema.inputs, progress=progress)
-    return Records(
-        cells=torch.tensor(frame.cells, device=device),
-        labels=torch.tensor(frame.labels, device=device),
-        persons=frame.persons,
-    )
 
 
 def fit_scorecard(
@@ -371,80 +308,6 @@ class _Fit:
         )
         sums = np.array(noised.values, dtype=np.float64).reshape(-1, 2) / [RESIDUAL_SCALE, WEIGHT_SCALE]
         return sums, noised.sigma / RESIDUAL_SCALE
-
-
-def keeping_rate(counted: NoisedSum, *, row_cap: int, rows_per_person: int) -> float:
-    """The chance with which each person is kept, from the noised row count: 1, or less where the cap would be passed.
-
-    Cutting the file at the cap would let one person's row push another's out, which doubles what a person can
-    move; a coin for each person does not. The rows kept pass the cap with a chance below 1 in 10^8.
-    """
-    most_rows = counted.values[0] + CAP_DEVIATIONS * counted.sigma
-    if most_rows <= row_cap:
-        return 1.0
-    low, high = 0.0, 1.0
-    for _ in range(60):
-        rate = (low + high) / 2
-        kept_rows = most_rows * rate + _excess(rows_per_person * most_rows * rate * (1 - rate), rows_per_person)
-        low, high = (rate, high) if kept_rows <= row_cap else (low, rate)
-    return low
-
-
-def _excess(variance: float, rows_per_person: int) -> float:
-    """How far above its mean the number of rows kept comes with a chance of exp(-CAP_EXPONENT) at most (Bernstein)."""
-    third = CAP_EXPONENT * rows_per_person / 3
-    return third + math.sqrt(third**2 + 2 * CAP_EXPONENT * variance)
-
-
-def keep_persons(records: Records, rate: float, *, key: bytes) -> Records:
-    """Each person with the same chance, all rows or none, by a keyed hash of who it is."""
-    if rate >= 1.0:
-        return records
-    below = int(rate * 2**64)
-    kept = [
-        int.from_bytes(hmac.digest(key, person.encode("utf-8", "surrogatepass"), "sha256")[:8], "big") < below
-        for person in records.persons
-    ]
-    mask = torch.tensor(kept, dtype=torch.bool, device=records.cells.device)
-    return Records(
-        cells=records.cells[mask],
-        labels=records.labels[mask],
-        persons=tuple(person for person, keep in zip(records.persons, kept, strict=True) if keep),
-    )
-
-
-def total_points(fitted: FittedPoints, cells: torch.Tensor) -> torch.Tensor:
-    """Unclamped points (rows,) of (rows, columns) public cells of the fitted columns, in torch."""
-    totals = torch.full((len(cells),), fitted.offset, dtype=torch.int64, device=cells.device)
-    for table in fitted.tables:
-        points = torch.tensor(table.points, dtype=torch.int64, device=cells.device)
-        if table.pair is None:
-            totals += points[cells[:, table.of[0]]]
-        else:
-            totals += points[pair_cells(table.pair, cells[:, table.of[0]], cells[:, table.of[1]])]
-    return totals
-
-
-def pair_cells(pair: Product, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """The cells (rows,) of a pair, from those of its two columns."""
-    table = [
-        [pair.cell_of_cells(one, other) for other in range(len(pair.right) + 1)] for one in range(len(pair.left) + 1)
-    ]
-    return torch.tensor(table, dtype=torch.int64, device=left.device)[left, right]
-
-
-def pd_ppm_of_totals(totals: torch.Tensor) -> torch.Tensor:
-    """Probability of default in millionths of unclamped points: serving's own integers, looked up.
-
-    Beyond 60 doublings of the odds `pd_ppm_of_points` no longer changes.
-    """
-    return _pd_ppm_table(totals.device)[(totals - (BASE_POINTS - _FARTHEST)).clamp(0, 2 * _FARTHEST)]
-
-
-@cache
-def _pd_ppm_table(device: torch.device) -> torch.Tensor:
-    points = range(BASE_POINTS - _FARTHEST, BASE_POINTS + _FARTHEST + 1)
-    return torch.tensor([pd_ppm_of_points(one) for one in points], dtype=torch.int64, device=device)
 
 
 def _fit_slope(

@@ -27,11 +27,12 @@ from scoring.errors import (
     PopulationChanged,
     PrivacyParametersInvalid,
 )
-from scoring.fitting import Records, fit_scorecard, read_records
+from scoring.fitting import fit_scorecard
 from scoring.network import fitting as network_fitting
 from scoring.network.fitting import fit_network
 from scoring.network.serving import Network
 from scoring.progress import Progress, no_progress
+from scoring.records import Records, read_records
 from scoring.rows import Row
 from scoring.schema import Schema
 from scoring.scorecard import Scorecard

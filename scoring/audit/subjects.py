@@ -12,8 +12,9 @@ from scoring.audit.transcript import Subject
 from scoring.card import ModelCard, Privacy
 from scoring.dp.accounting import budget_rho_e12
 from scoring.dp.mechanisms import Releases
-from scoring.fitting import Records, fit_scorecard, read_records
+from scoring.fitting import fit_scorecard
 from scoring.network.fitting import fit_network
+from scoring.records import Records, read_records
 from scoring.rows import Row
 from scoring.schema import Schema, parse_schema
 from scoring.scorecard import Scorecard, points_table

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from scoring.dp.accounting import budget_rho_e12
 from scoring.dp.mechanisms import Releases
 from scoring.dp.sampler import SeededSampler
-from scoring.fitting import Records, fit_points, pd_ppm_of_totals, total_points
+from scoring.fitted import pd_ppm_of_totals, total_points
+from scoring.fitting import fit_points
 from scoring.frame import Frame
 from scoring.network.fitting import fit_network
+from scoring.records import Records
 
 Rows = NDArray[np.int64]
 """Places of rows in a frame."""

@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from scoring.dp.accounting import gaussian_sigma_micro
 from scoring.dp.mechanisms import Releases, count_cells, count_rows, count_scores
 from scoring.evidence import estimate_base_rate, fit_slope
-from scoring.fitting import Records, keep_persons, keeping_rate
 from scoring.network.arithmetic import LOG_ODDS_UNIT, MOST_WEIGHT, ONE, WEIGHT_BITS, log_odds_of
 from scoring.network.cuda import CapturedSums
 from scoring.network.encoding import InputTable, build_table, mean_square
 from scoring.network.gradients import BLOCK_ROWS, Batch, Clip, build_batch, clipped_sums
 from scoring.network.sampling import Claim, PersonSampler, SampledReleases, find_noise, noise_multiplier
 from scoring.progress import Progress, no_progress
+from scoring.records import Records, keep_persons, keeping_rate
 from scoring.schema import Column
 
 ALGORITHM = "network-1"

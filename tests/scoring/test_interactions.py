@@ -12,8 +12,10 @@ from scoring.dp.accounting import budget_rho_e12
 from scoring.dp.mechanisms import Releases
 from scoring.dp.sampler import SeededSampler, SystemSampler
 from scoring.features import Features
-from scoring.fitting import FittedPoints, Records, fit_points, make_scorecard, total_points
+from scoring.fitted import FittedPoints, total_points
+from scoring.fitting import fit_points, make_scorecard
 from scoring.interactions import FACTOR_SCALE, Factors, build_factors, build_pair, choose_pairs, stand_out
+from scoring.records import Records
 from scoring.schema import parse_schema
 
 COLUMNS = "".join(

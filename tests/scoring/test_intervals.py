@@ -13,9 +13,11 @@ from scoring.dp.accounting import budget_rho_e12
 from scoring.dp.mechanisms import Releases
 from scoring.dp.sampler import SeededSampler
 from scoring.features import ClaimSet, Features, extract_features
-from scoring.fitting import Records, fit_points, fit_scorecard, read_records, total_points
+from scoring.fitted import total_points
+from scoring.fitting import fit_points, fit_scorecard
 from scoring.interval import LEVEL_PPM, half_width_points
 from scoring.population import Person, synthetic_population, training_rows
+from scoring.records import Records, read_records
 from scoring.schema import Schema, parse_schema
 from scoring.scorecard import Scorecard, points_of_log_odds
 

@@ -22,7 +22,7 @@ from scoring.dp.mechanisms import (
 )
 from scoring.dp.sampler import SeededSampler
 from scoring.errors import ReleaseUncharged
-from scoring.fitting import pd_ppm_of_totals
+from scoring.fitted import pd_ppm_of_totals
 from scoring.scorecard import pd_ppm_of_points
 
 SIZES = [1, 5, 32]

@@ -33,18 +33,10 @@ from scoring.errors import (
     SplitChanged,
 )
 from scoring.features import features_from_row
-from scoring.fitting import (
-    FittedPoints,
-    fit_points,
-    fit_scorecard,
-    keep_persons,
-    keeping_rate,
-    make_scorecard,
-    pd_ppm_of_totals,
-    read_records,
-    total_points,
-)
+from scoring.fitted import FittedPoints, pd_ppm_of_totals, total_points
+from scoring.fitting import fit_points, fit_scorecard, make_scorecard
 from scoring.population import synthetic_population, training_rows
+from scoring.records import keep_persons, keeping_rate, read_records
 from scoring.schema import Schema, parse_schema
 from scoring.scorecard import MAX_POINTS, MIN_POINTS, Scorecard
 from scoring.training import Trained, TrainingParameters, train_model

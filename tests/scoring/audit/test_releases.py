@@ -19,7 +19,7 @@ from scoring.audit.subjects import audited_schema, scorecard_subject
 from scoring.audit.transcript import Subject, Unreleased, log_likelihood_ratio, record, replay
 from scoring.dp.mechanisms import Releases
 from scoring.dp.sampler import Sampler, SeededSampler
-from scoring.fitting import Records, read_records
+from scoring.records import Records, read_records
 
 CATCHING = {
     "half the sigma": {"release"},

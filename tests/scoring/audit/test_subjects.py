@@ -20,7 +20,7 @@ from scoring.audit.subjects import (
 )
 from scoring.audit.transcript import Subject, record
 from scoring.dp.sampler import SeededSampler
-from scoring.fitting import Records
+from scoring.records import Records
 
 T = TypeVar("T")
 ROOM = Path(scoring.__file__).parent

@@ -11,11 +11,13 @@ from scoring.dp.accounting import budget_rho_e12
 from scoring.dp.mechanisms import Releases
 from scoring.dp.sampler import SeededSampler
 from scoring.evaluation.contenders import seeded_bytes
-from scoring.fitting import Records, fit_points, total_points
+from scoring.fitted import total_points
+from scoring.fitting import fit_points
 from scoring.network.arithmetic import LOG_ODDS_UNIT, MOST_INPUT, ONE, log_odds_of
 from scoring.network.encoding import build_table
 from scoring.network.fitting import BOUND, STEPS, UNITS, FittedNetwork, choose_bound, encode, fit_network
 from scoring.network.sampling import Claim
+from scoring.records import Records
 from scoring.schema import Schema, parse_schema
 
 SCHEMA = parse_schema(b"""
