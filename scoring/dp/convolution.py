@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from fractions import Fraction
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,8 @@ WIDEST_TABLE = 4096
 TAIL_DEVIATIONS = 14
 """A table ends where less than 10^-43 of the probability is left."""
 MOST_DEVIATION = 2**48
+GUIDE_BITS = 14
+"""Of a table's guide: a step of it is less than the likeliest magnitudes have, so that one look finds most draws."""
 
 RandomBytes = Callable[[int], bytes]
 
@@ -42,30 +44,63 @@ class SystemTableSampler:
 
     def add_noise(self, sums: Sequence[int], *, sigma_micro: int) -> list[int]:
         """Raises PrivacyParametersInvalid where a sum or the noise could pass 64 bits."""
-        if not 0 < sigma_micro <= MOST_DEVIATION * 10**6 or max(map(abs, sums), default=0) >= 2**62:
+        if not 0 < sigma_micro <= MOST_DEVIATION * 10**6:
             raise PrivacyParametersInvalid
-        noise = draw_gaussian(len(sums), variance=Fraction(sigma_micro**2, 10**12), random_bytes=os.urandom)
-        noised: list[int] = (np.asarray(sums, dtype=np.int64) + noise).tolist()
-        return noised
+        try:
+            noised = np.array(sums, dtype=np.int64)
+        except OverflowError:
+            raise PrivacyParametersInvalid from None
+        if noised.size and not -(2**62) < noised.min() <= noised.max() < 2**62:
+            raise PrivacyParametersInvalid
+        noised += draw_gaussian(len(noised), variance=Fraction(sigma_micro**2, 10**12), random_bytes=os.urandom)
+        values: list[int] = noised.tolist()
+        return values
 
 
 def draw_gaussian(count: int, *, variance: Fraction, random_bytes: RandomBytes) -> NDArray[np.int64]:
     """So many independent draws of the discrete Gaussian of a variance."""
     total = np.zeros(count, dtype=np.int64)
-    stride = 1
+    for stride, table in split_gaussian(variance):
+        total += stride * draw_from(table, count, random_bytes)
+    return total
+
+
+@lru_cache(maxsize=8)
+def split_gaussian(variance: Fraction) -> tuple[tuple[int, "Table"], ...]:
+    """The narrow Gaussians that make one of a variance, each with what it is multiplied by."""
+    parts, stride = [], 1
     while variance > WIDEST_TABLE**2:
-        total += stride * draw_from(build_table(Fraction(STEP_DEVIATION**2)), count, random_bytes)
+        parts.append((stride, build_table(Fraction(STEP_DEVIATION**2))))
         stride *= STRIDE
         variance = (variance - STEP_DEVIATION**2) / STRIDE**2
-    return total + stride * draw_from(build_table(variance), count, random_bytes)
+    return (*parts, (stride, build_table(variance)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """2^128 times the chance that a draw's magnitude is at most 0, 1, 2, ...; `high` are the upper 64 bits of each."""
+    """2^128 times the chance that a draw's magnitude is at most 0, 1, 2, ...; `high` are the upper 32 bits of each."""
 
     thresholds: tuple[int, ...]
-    high: NDArray[np.uint64]
+    high: NDArray[np.uint32]
+
+    @cached_property
+    def padded(self) -> NDArray[np.uint32]:
+        """`high`, and 0 beyond it, which no number that is searched there equals."""
+        return np.append(self.high, np.uint32(0))
+
+    @cached_property
+    def guide(self) -> NDArray[np.uint16]:
+        """Where a search starts, by a number's first GUIDE_BITS (Chen and Asau 1974): never beyond its end."""
+        firsts = np.arange(2**GUIDE_BITS, dtype=np.uint32) << np.uint32(32 - GUIDE_BITS)
+        return np.minimum(np.searchsorted(self.high, firsts, side="left"), len(self.high) - 1).astype(np.uint16)
+
+    def search(self, upper: NDArray[np.uint32]) -> NDArray[np.int64]:
+        """How many of `high` are below each number: a look at the guide and one step, but for a few in the tail."""
+        found: NDArray[np.int64] = self.guide[upper >> np.uint32(32 - GUIDE_BITS)].astype(np.int64)
+        found += self.padded[found] < upper
+        further = np.flatnonzero(self.padded[found] < upper)
+        found[further] = np.searchsorted(self.high, upper[further], side="left")
+        return found
 
 
 @lru_cache(maxsize=8)
@@ -82,17 +117,18 @@ def build_table(variance: Fraction) -> Table:
             total += 2 * weight  # both signs
             cumulated.append(total)
         scale = 2**128 / total
-        thresholds = tuple(int(one * scale) for one in cumulated[:-1])
-    return Table(thresholds=thresholds, high=np.array([one >> 64 for one in thresholds], dtype=np.uint64))
+        most = 2**128 - 1  # of a very narrow one 60 digits may not tell the last from 2^128
+        thresholds = tuple(min(int(one * scale), most) for one in cumulated[:-1])
+    return Table(thresholds=thresholds, high=np.array([one >> 96 for one in thresholds], dtype=np.uint32))
 
 
 def draw_from(table: Table, count: int, random_bytes: RandomBytes) -> NDArray[np.int64]:
-    """By inversion of a number of 128 bits, whose lower half is drawn only where the upper does not decide."""
-    upper = np.frombuffer(random_bytes(8 * count), dtype=np.uint64)
-    magnitudes = np.searchsorted(table.high, upper, side="left")
-    ties = np.append(table.high, np.uint64(0))[magnitudes] == upper  # beyond the table stands 0, which is never there
+    """By inversion of a number of 128 bits, whose lower 96 are drawn only where the upper 32 do not decide."""
+    upper = np.frombuffer(random_bytes(4 * count), dtype=np.uint32)
+    magnitudes = table.search(upper)
+    ties = table.padded[magnitudes] == upper
     for place in np.flatnonzero(ties).tolist():
-        whole = (int(upper[place]) << 64) | int.from_bytes(random_bytes(8), "big")
+        whole = (int(upper[place]) << 96) | int.from_bytes(random_bytes(12), "big")
         magnitudes[place] = bisect_right(table.thresholds, whole)
     signs = np.frombuffer(random_bytes(count), dtype=np.uint8) & 1
-    return np.where(signs == 1, -magnitudes, magnitudes).astype(np.int64)
+    return np.where(signs == 1, -magnitudes, magnitudes)

@@ -33,13 +33,14 @@ MOST_REACH = 2**30
 SIGMOID_REACH, SIGMOID_STEPS = 32, 256
 
 
-def activate(sums: Array) -> tuple[Array, Array]:
-    """Softsign x / (1 + |x|) of hidden sums, rounded, and 1 + |x| in units of LOG_ODDS_UNIT."""
+def activate(sums: Array) -> Array:
+    """Softsign x / (1 + |x|) of hidden sums, rounded."""
     spans = abs(sums)
     spans += 1 / LOG_ODDS_UNIT
     activations = sums * ONE
     activations /= spans
-    return activations.round(), spans
+    rounded: Array = activations.round()
+    return rounded
 
 
 def log_odds_of(inputs: Array, hidden: Array, output: Array) -> Array:
@@ -48,8 +49,7 @@ def log_odds_of(inputs: Array, hidden: Array, output: Array) -> Array:
     `output` (units + d,) weighs the hidden units, then the inputs themselves.
     """
     units = len(hidden)
-    activations, _ = activate(hidden @ inputs)
-    total: Array = output[:units] @ activations + output[units:] @ inputs
+    total: Array = output[:units] @ activate(hidden @ inputs) + output[units:] @ inputs
     return total
 
 

@@ -23,13 +23,13 @@ from scoring.evidence import estimate_base_rate, fit_slope
 from scoring.network.arithmetic import LOG_ODDS_UNIT, MOST_WEIGHT, ONE, WEIGHT_BITS, log_odds_of
 from scoring.network.cuda import CapturedSums
 from scoring.network.encoding import InputTable, build_table, mean_square
-from scoring.network.gradients import BLOCK_ROWS, Batch, Clip, build_batch, clipped_sums
+from scoring.network.gradients import BLOCK_ROWS, Batch, Clip, Scratch, build_batch, clipped_sums
 from scoring.network.sampling import Claim, PersonSampler, SampledReleases, find_noise, noise_multiplier
 from scoring.progress import Progress, no_progress
 from scoring.records import Records, keep_persons, keeping_rate
 from scoring.schema import Column
 
-ALGORITHM = "network-1"
+ALGORITHM = "network-2"
 """Names everything that turns rows into weights but the parameters; a change of any of it changes the name."""
 
 SHARE_OF_COUNT, SHARE_OF_CELLS, SHARE_OF_SCORES = 0.02, 0.20, 0.06
@@ -183,10 +183,11 @@ def evidence_places(tables: Sequence[InputTable]) -> NDArray[np.int64]:
 
 
 def build_batches(inputs: torch.Tensor, labels: torch.Tensor) -> list[Batch]:
-    """Rows in batches of BLOCK_ROWS, at least one."""
+    """Rows in batches of BLOCK_ROWS, at least one, to be summed one after the other."""
+    scratch = Scratch()
     starts = range(0, len(labels), BLOCK_ROWS) or range(1)
     return [
-        build_batch(inputs[:, start : start + BLOCK_ROWS].contiguous(), labels[start : start + BLOCK_ROWS])
+        build_batch(inputs[:, start : start + BLOCK_ROWS].contiguous(), labels[start : start + BLOCK_ROWS], scratch)
         for start in starts
     ]
 
@@ -337,6 +338,7 @@ class Learner:
         self._weights = np.concatenate([hidden.ravel(), output])
         self._first, self._second, self._sum = np.zeros((3, len(self._weights)))
         self._shape, self._steps, self._rate = hidden.shape, 0, rate
+        self._serving = as_weights(self._weights)
 
     @property
     def hidden(self) -> NDArray[np.int32]:
@@ -357,7 +359,5 @@ class Learner:
         self._weights = self._weights - rate * mean / (deviation + 1e-8)
         if self._steps > STEPS // 2:
             self._sum += self._weights
-
-    @property
-    def _serving(self) -> NDArray[np.int32]:
-        return as_weights(self._sum / (STEPS - STEPS // 2) if self._steps == STEPS else self._weights)
+        ended = self._steps == STEPS
+        self._serving = as_weights(self._sum / (STEPS - STEPS // 2) if ended else self._weights)

@@ -99,13 +99,23 @@ def bytes_of(*draws: bytes) -> Callable[[int], bytes]:
     return give
 
 
-def test_the_lower_half_decides_where_the_upper_does_not() -> None:
-    table = Table(thresholds=(5 << 64 | 7, 9 << 64), high=np.array([5, 9], dtype=np.uint64))
-    upper = np.array([4, 5, 5, 8, 9, 2**64 - 1], dtype=np.uint64).tobytes()
-    lower = [(6).to_bytes(8, "big"), (7).to_bytes(8, "big"), (0).to_bytes(8, "big")]
+def test_the_lower_bits_decide_where_the_upper_do_not() -> None:
+    table = Table(thresholds=(5 << 96 | 7, 9 << 96), high=np.array([5, 9], dtype=np.uint32))
+    upper = np.array([4, 5, 5, 8, 9, 2**32 - 1], dtype=np.uint32).tobytes()
+    lower = [(6).to_bytes(12, "big"), (7).to_bytes(12, "big"), (0).to_bytes(12, "big")]
     signs = bytes([0, 0, 1, 1, 0, 2])
     drawn = draw_from(table, 6, bytes_of(upper, *lower, signs))
     assert drawn.tolist() == [0, 0, -1, -1, 2, 2]
+
+
+@pytest.mark.parametrize("variance", [Fraction(1, 100), Fraction(49, 100), Fraction(STEP_DEVIATION**2)])
+def test_a_guided_search_finds_what_a_plain_one_does(variance: Fraction) -> None:
+    """At random numbers, at both ends, and at and beside every threshold."""
+    table = build_table(variance)
+    beside = np.concatenate([table.high - np.uint32(1), table.high, table.high + np.uint32(1)])
+    numbers = np.frombuffer(os.urandom(4 * DRAWS), dtype=np.uint32)
+    numbers = np.concatenate([numbers, beside, np.array([0, 1, 2**32 - 1], dtype=np.uint32)])
+    assert np.array_equal(table.search(numbers), np.searchsorted(table.high, numbers, side="left"))
 
 
 def test_every_bit_is_asked_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +127,7 @@ def test_every_bit_is_asked_of_the_system(monkeypatch: pytest.MonkeyPatch) -> No
 
     drawn = draw_gaussian(100, variance=Fraction(10**12), random_bytes=count)
     assert len(drawn) == 100
-    assert sum(asked) >= 2 * 100 * 9  # two narrow ones, eight bytes and a sign each
+    assert sum(asked) >= 2 * 100 * 5  # two narrow ones, four bytes and a sign each
     monkeypatch.setattr(convolution.os, "urandom", bytes)
     assert SystemTableSampler().add_noise([3, 4], sigma_micro=10**9) == [3, 4]  # zeros are the likeliest draw
 
@@ -130,7 +140,9 @@ def test_noise_is_added_to_each_sum_and_never_repeats() -> None:
     assert SystemTableSampler().source == "os"
 
 
-@pytest.mark.parametrize(("sums", "sigma_micro"), [([2**62], 10**6), ([0], 0), ([0], 2**49 * 10**6)])
+@pytest.mark.parametrize(
+    ("sums", "sigma_micro"), [([2**62], 10**6), ([0], 0), ([0], 2**49 * 10**6), ([-(2**62)], 10**6), ([2**63], 10**6)]
+)
 def test_what_could_pass_64_bits_is_refused(sums: list[int], sigma_micro: int) -> None:
     with pytest.raises(PrivacyParametersInvalid):
         SystemTableSampler().add_noise(sums, sigma_micro=sigma_micro)
