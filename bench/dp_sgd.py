@@ -135,7 +135,7 @@ def _ours(fixed: torch.Tensor, labels: torch.Tensor, learner: Learner) -> Callab
     def step() -> None:
         sums = sum_gradients(batches, learner.hidden, learner.output, clip)
         noised = sampler.add_noise(sums.tolist(), sigma_micro=sigma_micro)
-        learner.step(np.array(noised, dtype=np.float64) / (clip.scale * len(labels)))
+        learner.step(np.array(noised, dtype=np.int64) / (clip.scale * len(labels)))
 
     return step
 

@@ -94,13 +94,16 @@ class Table:
         firsts = np.arange(2**GUIDE_BITS, dtype=np.uint32) << np.uint32(32 - GUIDE_BITS)
         return np.minimum(np.searchsorted(self.high, firsts, side="left"), len(self.high) - 1).astype(np.uint16)
 
-    def search(self, upper: NDArray[np.uint32]) -> NDArray[np.int64]:
-        """How many of `high` are below each number: a look at the guide and one step, but for a few in the tail."""
+    def search(self, upper: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """How many of `high` are below each number, and the places of those that equal one of them.
+
+        A look at the guide and one step find it, but for equals and a few in the tail.
+        """
         found: NDArray[np.int64] = self.guide[upper >> np.uint32(32 - GUIDE_BITS)].astype(np.int64)
         found += self.padded[found] < upper
-        further = np.flatnonzero(self.padded[found] < upper)
-        found[further] = np.searchsorted(self.high, upper[further], side="left")
-        return found
+        unsure = np.flatnonzero(self.padded[found] <= upper)
+        found[unsure] = np.searchsorted(self.high, upper[unsure], side="left")
+        return found, unsure[self.padded[found[unsure]] == upper[unsure]]
 
 
 @lru_cache(maxsize=8)
@@ -125,9 +128,8 @@ def build_table(variance: Fraction) -> Table:
 def draw_from(table: Table, count: int, random_bytes: RandomBytes) -> NDArray[np.int64]:
     """By inversion of a number of 128 bits, whose lower 96 are drawn only where the upper 32 do not decide."""
     upper = np.frombuffer(random_bytes(4 * count), dtype=np.uint32)
-    magnitudes = table.search(upper)
-    ties = table.padded[magnitudes] == upper
-    for place in np.flatnonzero(ties).tolist():
+    magnitudes, ties = table.search(upper)
+    for place in ties.tolist():
         whole = (int(upper[place]) << 96) | int.from_bytes(random_bytes(12), "big")
         magnitudes[place] = bisect_right(table.thresholds, whole)
     signs = np.frombuffer(random_bytes(count), dtype=np.uint8) & 1

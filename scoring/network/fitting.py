@@ -274,7 +274,7 @@ class WholeSteps:
             rho_e12=self.rho_of_step,
             scale=round(clip.scale),
         )
-        return np.array(noised.values, dtype=np.float64) / (clip.scale * self.rows)
+        return np.array(noised.values, dtype=np.int64) / (clip.scale * self.rows)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -296,7 +296,7 @@ class SampledSteps:
         clip = self.sums.clip
         sums = self.sums.of_rows(hidden, output, self.persons.draw())
         noised = self.releases.release_step(sums.tolist(), bound=clip.bound)
-        return np.array(noised.values, dtype=np.float64) / (clip.scale * self.rows)
+        return np.array(noised.values, dtype=np.int64) / (clip.scale * self.rows)
 
 
 def noise_of_shares(shares: Sequence[tuple[int, int]], rows_per_person: int) -> tuple[float, ...]:

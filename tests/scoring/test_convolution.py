@@ -115,7 +115,9 @@ def test_a_guided_search_finds_what_a_plain_one_does(variance: Fraction) -> None
     beside = np.concatenate([table.high - np.uint32(1), table.high, table.high + np.uint32(1)])
     numbers = np.frombuffer(os.urandom(4 * DRAWS), dtype=np.uint32)
     numbers = np.concatenate([numbers, beside, np.array([0, 1, 2**32 - 1], dtype=np.uint32)])
-    assert np.array_equal(table.search(numbers), np.searchsorted(table.high, numbers, side="left"))
+    found, equal = table.search(numbers)
+    assert np.array_equal(found, np.searchsorted(table.high, numbers, side="left"))
+    assert np.array_equal(equal, np.flatnonzero(np.isin(numbers, table.high)))
 
 
 def test_every_bit_is_asked_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
