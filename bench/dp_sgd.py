@@ -28,6 +28,7 @@ from opacus.utils.fast_gradient_clipping_utils import DPLossFastGradientClipping
 from torch import nn
 
 from scoring.dp.convolution import SystemTableSampler
+from scoring.evaluation.registry import use_one_thread
 from scoring.network.arithmetic import ONE, WEIGHT_BITS
 from scoring.network.fitting import BOUND, Learner, as_doubles, build_batches, sum_gradients
 from scoring.network.gradients import MOST_BOUND, Clip
@@ -66,7 +67,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print JSON alone, without the table")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    torch.set_num_threads(1)
+    use_one_thread()
     result = measure(rows=options.batch, inputs=options.inputs, units=options.units, rounds=options.rounds)
     print(json.dumps(result, indent=2))
     if not options.json:

@@ -3,6 +3,7 @@
 from importlib.util import find_spec
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from scoring.errors import EvaluationInvalid
 from scoring.evaluation.contenders import Contender, NetworkContender, ScorecardContender
@@ -23,6 +24,7 @@ def check_installed(anchor: str) -> None:
 def use_one_thread() -> None:
     """One core for every contender: times compare, and small sums lose more by a second thread than they gain."""
     torch.set_num_threads(1)
+    threadpool_limits(1)  # numpy's products, which the network's are
 
 
 def make_contender(name: str, schema: Schema, frame: Frame) -> Contender:
