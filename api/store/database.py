@@ -1,5 +1,7 @@
 """One engine for SQLite and PostgreSQL, durable on both, and the migrations that make its tables."""
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,8 +59,26 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
     # The driver's own implicit BEGIN is deferred, and a deferred transaction that turns writer can fail with
     # "database is locked" whatever the timeout: so it is switched off, and `_begin_sqlite` says BEGIN itself.
     connection.isolation_level = None
-    for pragma in (f"busy_timeout={_LONGEST_WAIT_MS}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    connection.execute(f"PRAGMA busy_timeout={_LONGEST_WAIT_MS}")
+    _enter_wal(connection)
+    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+_IN_THE_WAY = ("SQLITE_BUSY", "SQLITE_PROTOCOL")
+
+
+def _enter_wal(connection: Any) -> None:
+    """SQLite does not wait for this of itself: of two processes that open a new file at once, one is told busy."""
+    until = time.monotonic() + _LONGEST_WAIT_MS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as refused:
+            if not refused.sqlite_errorname.startswith(_IN_THE_WAY) or time.monotonic() >= until:
+                raise
+            time.sleep(0.01)
 
 
 def _configure_postgresql(connection: Any, _record: object) -> None:

@@ -1,7 +1,9 @@
 """The database: its migrations make the tables of the models, and what is committed is on disk."""
 
+import sqlite3
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from api.store import tables
 from api.store.consents import consent_id_of
 from api.store.database import (
     StoreUnavailable,
+    _enter_wal,
     migrate,
     migrate_keystore,
     open_engine,
@@ -230,6 +233,26 @@ def test_two_processes_may_migrate_a_new_database_at_once(unmigrated_database):
     engine = open_engine(unmigrated_database)
     assert set(inspect(engine).get_table_names()) == {*tables.Model.metadata.tables, "alembic_version"}
     engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("name", "tries"), [("SQLITE_BUSY_RECOVERY", 2), ("SQLITE_PROTOCOL", 2), ("SQLITE_CANTOPEN", 1)]
+)
+def test_who_finds_another_process_entering_wal_tries_again(name, tries):
+    class Connection:
+        asked = 0
+
+        def execute(self, _pragma):
+            self.asked += 1
+            if self.asked == 1:
+                refused = sqlite3.OperationalError("database is locked")
+                refused.sqlite_errorname = name
+                raise refused
+
+    connection = Connection()
+    with nullcontext() if tries == 2 else pytest.raises(sqlite3.OperationalError):
+        _enter_wal(connection)
+    assert connection.asked == tries
 
 
 def test_every_connection_is_durable(engine):
