@@ -21,6 +21,7 @@ import torch
 
 import scoring.fitting
 import scoring.network.fitting
+import scoring.records
 from scoring.audit.audit import SHORT, Extent
 from scoring.audit.finding import Finding
 from scoring.audit.releases import audit_subject
@@ -63,12 +64,12 @@ def half_sigma(audited: Audited) -> Audited:
 
 def clipped_at_twice(audited: Audited) -> Audited:
     """A residual is doubled and clipped at twice the bound that the noise is for."""
-    return _patched(audited, "sum_residuals", lambda *of: 2 * sum_residuals(*of))
+    return _patched(audited, scoring.fitting, "sum_residuals", lambda *of: 2 * sum_residuals(*of))
 
 
 def histogram_counted_twice(audited: Audited) -> Audited:
     """A row's cells are counted twice."""
-    return _patched(audited, "count_cells", lambda *of: 2 * count_cells(*of))
+    return _patched(audited, scoring.records, "count_cells", lambda *of: 2 * count_cells(*of))
 
 
 def histogram_released_twice(audited: Audited) -> Audited:
@@ -177,10 +178,10 @@ def audit_fault(name: str, seed: int, sampler: Sampler | None = None, extent: Ex
     return findings
 
 
-def _patched(audited: Audited, name: str, replacement: Callable[..., Any]) -> Audited:
-    """The fit with one of the functions that it calls replaced."""
+def _patched(audited: Audited, owner: object, name: str, replacement: Callable[..., Any]) -> Audited:
+    """The fit with one of the functions that a module of it calls replaced."""
     subject, sampler = audited
-    return replace(subject, run=_within(subject.run, scoring.fitting, name, replacement)), sampler
+    return replace(subject, run=_within(subject.run, owner, name, replacement)), sampler
 
 
 def _within(run: Run, owner: object, name: str, replacement: Callable[..., Any]) -> Run:

@@ -119,9 +119,9 @@ def fit_slope(
 
     The slope is positive and drawn to what is expected, give or take as much, by how far it is lost in the noise: one
     slope for all inputs, so that no noise can turn an input against its own evidence. A cell counts for what it holds
-    beyond two deviations of its noise. Where a `base_rate` is
-    given, the middles are centred, and the intercept is drawn to its log odds as far as the noise in its number of the
-    bad, of deviation `base_rate_noise`, is less than that of these counts.
+    beyond two deviations of its noise. Where a `base_rate` is given, the middles are centred, and the intercept is
+    drawn to its log odds as far as the noise in its number of the bad, of deviation `base_rate_noise`, is less than
+    that of these counts.
     """
     rows, bad = counts.sum(axis=1), counts[:, 1]
     totals = np.maximum(counts.sum(axis=0), 1.0)
@@ -160,7 +160,6 @@ def correct_log_odds(
     """One Newton step a bin from noised (bins, 2) sums of residuals and of weights, shrunk by their noise.
 
     Returns the log odds and what they are known to then: the deviation of each; `known_to` is that of before, if any.
-
     The residuals' noise has deviation `sigma` and the weights' a third of it. Of what deviation the true steps are is
     judged from the residuals themselves (empirical Bayes, by moments), beside `prior` with the weight of PRIOR_BINS.
     A bin's curvature is taken to be at least a quarter of what `rows` at the base rate would have. Where residuals

@@ -26,8 +26,6 @@ from scoring.dp.mechanisms import (
     RESIDUAL_SCALE,
     WEIGHT_SCALE,
     Releases,
-    count_cells,
-    count_rows,
     count_scores,
     products_sensitivity_squared,
     quantise_residuals,
@@ -49,7 +47,7 @@ from scoring.evidence import (
 from scoring.fitted import FittedPoints, FittedTable, pair_cells, pd_ppm_of_totals
 from scoring.interactions import build_factors, build_pair, choose_pairs, stand_out
 from scoring.progress import Progress, no_progress
-from scoring.records import Records, keep_persons, keeping_rate
+from scoring.records import Records, release_counts
 from scoring.schema import Column, Cross, Schema
 from scoring.scorecard import (
     Scorecard,
@@ -133,28 +131,27 @@ def fit_points(
     )
     rho_of_residuals = total_rho - rho_of_count - rho_of_cells - rho_of_scores - rho_of_products - rho_of_pairs
 
-    counted = releases.release("row_count", count_rows(records.labels), sensitivity_squared=1, rho_e12=rho_of_count)
-    rate = keeping_rate(counted, row_cap=row_cap, rows_per_person=rows_per_person)
-    records = keep_persons(records, rate, key=random_bytes(32))
-
-    sizes = [column.cells.count for column in columns]
-    counts = releases.release(
-        "cell_counts",
-        count_cells(records.cells, records.labels, sizes),
-        sensitivity_squared=len(columns),
-        rho_e12=rho_of_cells,
+    counted = release_counts(
+        columns,
+        records,
+        releases,
+        rho_of_count=rho_of_count,
+        rho_of_cells=rho_of_cells,
+        row_cap=row_cap,
+        rows_per_person=rows_per_person,
+        random_bytes=random_bytes,
     )
-    tables = np.split(np.array(counts.values, dtype=np.float64).reshape(-1, 2), np.cumsum(sizes)[:-1])
+    records, tables = counted.records, counted.cells
     base_rate = estimate_base_rate(tables)
     binned = [
-        bin_input(column, table, sigma=counts.sigma, base_rate=base_rate)
+        bin_input(column, table, sigma=counted.sigma, base_rate=base_rate)
         for column, table in zip(columns, tables, strict=True)
     ]
     bins = [
         torch.tensor(one.bins, device=records.cells.device)[records.cells[:, index]] for index, one in enumerate(binned)
     ]
     # Each input's counts are of the same rows: their mean number of the bad is known better than any one's.
-    base_rate_noise = counts.sigma * math.sqrt(sum(sizes)) / len(columns)
+    base_rate_noise = counted.sigma * math.sqrt(sum(map(len, tables))) / len(columns)
     slope, intercept = _fit_slope(
         binned,
         bins,
@@ -181,7 +178,7 @@ def fit_points(
     factors = build_factors(columns, tables)
     sensitivity_squared = products_sensitivity_squared(factors.bound)
     expected_sigma = releases.sigma_of(sensitivity_squared=sensitivity_squared, rho_e12=max(rho_of_products, 1))
-    weight = max(counted.values[0] * rate, 1.0) * base_rate * (1 - base_rate)
+    weight = counted.rows * base_rate * (1 - base_rate)
     if not stand_out(factors, sigma=expected_sigma / RESIDUAL_SCALE, weight=weight):
         fit.correct_inputs(rho_of_residuals + rho_of_products + rho_of_pairs, progress)
         return fit.finish(columns)

@@ -8,6 +8,7 @@ are released at once, in one noised matrix; what is here reads it, and noised co
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import NormalDist
 
 import numpy as np
@@ -46,7 +47,7 @@ class Factors:
     units: NDArray[np.float64]
     bound: int
 
-    @property
+    @cached_property
     def crossing(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The places, above the diagonal, of the products of factors of two columns."""
         left, right = np.triu_indices(len(self.columns), 1)

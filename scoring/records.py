@@ -1,13 +1,15 @@
-"""Rows as training sees them, and the coin for each person that keeps them within the row cap."""
+"""Rows as training sees them: read, kept within the row cap by a coin for each person, and counted."""
 
 import hmac
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from scoring.dp.mechanisms import NoisedSum
+from scoring.dp.mechanisms import NoisedSum, Releases, count_cells, count_rows
 from scoring.frame import read_frame
 from scoring.progress import Progress, no_progress
 from scoring.rows import Row
@@ -44,6 +46,50 @@ def read_records(
         cells=torch.tensor(frame.cells, device=device),
         labels=torch.tensor(frame.labels, device=device),
         persons=frame.persons,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountedRecords:
+    """The records that are within the row cap, and what was released of them before anything else.
+
+    `rows` is how many there are, noised, at least 1; `cells` are (cells, label) counts of each column, noised with
+    deviation `sigma`.
+    """
+
+    records: Records
+    rows: float
+    cells: list[NDArray[np.float64]]
+    sigma: float
+
+
+def release_counts(
+    columns: Sequence[Column],
+    records: Records,
+    releases: Releases,
+    *,
+    rho_of_count: int,
+    rho_of_cells: int,
+    row_cap: int,
+    rows_per_person: int,
+    random_bytes: Callable[[int], bytes],
+) -> CountedRecords:
+    """Count the rows, let coins keep persons where these pass the cap, and count who is left by cell and label."""
+    counted = releases.release("row_count", count_rows(records.labels), sensitivity_squared=1, rho_e12=rho_of_count)
+    rate = keeping_rate(counted, row_cap=row_cap, rows_per_person=rows_per_person)
+    records = keep_persons(records, rate, key=random_bytes(32))
+    sizes = [column.cells.count for column in columns]
+    released = releases.release(
+        "cell_counts",
+        count_cells(records.cells, records.labels, sizes),
+        sensitivity_squared=len(columns),
+        rho_e12=rho_of_cells,
+    )
+    return CountedRecords(
+        records=records,
+        rows=max(counted.values[0] * rate, 1.0),
+        cells=np.split(np.array(released.values, dtype=np.float64).reshape(-1, 2), np.cumsum(sizes)[:-1]),
+        sigma=released.sigma,
     )
 
 

@@ -18,12 +18,12 @@ class LinkedDataPlaces:
     def has_room(self, tenant_id: str) -> bool:
         """Whether the tenant could take a place now."""
         with self._lock:
-            return self._taken.total() < self._most and self._taken[tenant_id] < self._most_of_one_tenant
+            return self._has_room(tenant_id)
 
     def take(self, tenant_id: str) -> None:
         """Take a place of a tenant's; raises LinkedDataBusy where none is free, or the tenant has its share."""
         with self._lock:
-            if self._taken.total() >= self._most or self._taken[tenant_id] >= self._most_of_one_tenant:
+            if not self._has_room(tenant_id):
                 raise LinkedDataBusy
             self._taken[tenant_id] += 1
 
@@ -33,3 +33,6 @@ class LinkedDataPlaces:
             self._taken[tenant_id] -= 1
             if not self._taken[tenant_id]:
                 del self._taken[tenant_id]
+
+    def _has_room(self, tenant_id: str) -> bool:
+        return self._taken.total() < self._most and self._taken[tenant_id] < self._most_of_one_tenant

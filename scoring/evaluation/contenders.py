@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +17,8 @@ from scoring.fitting import fit_points
 from scoring.frame import Frame
 from scoring.network.fitting import fit_network
 from scoring.records import Records
+
+Fitted = TypeVar("Fitted")
 
 Rows = NDArray[np.int64]
 """Places of rows in a frame."""
@@ -66,19 +68,8 @@ class ScorecardContender:
 
     def fit_and_predict(self, learned: Rows, predicted: Rows, budget: Budget) -> Predictions:
         """Risk is the unclamped points, negative; the probability is the one that serving would state."""
-        frame = self.frame
-        records = _records(frame, learned)
-        started_s = time.perf_counter()
-        fitted = fit_points(
-            frame.columns,
-            records,
-            _releases(budget, self.rows_per_person),
-            row_cap=SPARE_ROWS * len(learned),
-            rows_per_person=self.rows_per_person,
-            random_bytes=seeded_bytes(budget.seed),
-        )
-        fit_s = time.perf_counter() - started_s
-        totals = total_points(fitted, torch.from_numpy(frame.cells[predicted]))
+        fitted, fit_s = _fit(fit_points, self.frame, learned, budget, self.rows_per_person)
+        totals = total_points(fitted, torch.from_numpy(self.frame.cells[predicted]))
         return Predictions(
             risk=-totals.numpy().astype(np.float64), pd=pd_ppm_of_totals(totals).numpy() / 1e6, fit_s=fit_s
         )
@@ -95,36 +86,35 @@ class NetworkContender:
 
     def fit_and_predict(self, learned: Rows, predicted: Rows, budget: Budget) -> Predictions:
         """Risk is the log odds of bad to good."""
-        frame = self.frame
-        records = _records(frame, learned)
-        started_s = time.perf_counter()
-        network = fit_network(
-            frame.columns,
-            records,
-            _releases(budget, self.rows_per_person),
-            row_cap=SPARE_ROWS * len(learned),
-            rows_per_person=self.rows_per_person,
-            random_bytes=seeded_bytes(budget.seed),
-        )
-        fit_s = time.perf_counter() - started_s
-        cells = torch.from_numpy(frame.cells[predicted])
+        network, fit_s = _fit(fit_network, self.frame, learned, budget, self.rows_per_person)
+        cells = torch.from_numpy(self.frame.cells[predicted])
         return Predictions(risk=network.log_odds(cells).numpy(), pd=network.pd(cells), fit_s=fit_s)
 
 
-def _records(frame: Frame, rows: Rows) -> Records:
-    return Records(
-        cells=torch.from_numpy(frame.cells[rows]),
-        labels=torch.from_numpy(frame.labels[rows]),
-        persons=tuple(frame.persons[row] for row in rows),
+def _fit(
+    fit: Callable[..., Fitted], frame: Frame, learned: Rows, budget: Budget, rows_per_person: int
+) -> tuple[Fitted, float]:
+    """What production's fit makes of some rows within the budget, and the seconds that it took."""
+    records = Records(
+        cells=torch.from_numpy(frame.cells[learned]),
+        labels=torch.from_numpy(frame.labels[learned]),
+        persons=tuple(frame.persons[row] for row in learned),
     )
-
-
-def _releases(budget: Budget, rows_per_person: int) -> Releases:
-    return Releases(
+    releases = Releases(
         sampler=SeededSampler(budget.seed),
         charged_rho_e12=budget_rho_e12(budget.epsilon_micro, budget.delta_e12),
         rows_per_person=rows_per_person,
     )
+    started_s = time.perf_counter()
+    fitted = fit(
+        frame.columns,
+        records,
+        releases,
+        row_cap=SPARE_ROWS * len(learned),
+        rows_per_person=rows_per_person,
+        random_bytes=seeded_bytes(budget.seed),
+    )
+    return fitted, time.perf_counter() - started_s
 
 
 def seeded_bytes(seed: int) -> Callable[[int], bytes]:

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from scoring.dp.accounting import gaussian_sigma_micro
-from scoring.dp.mechanisms import Releases, count_cells, count_rows, count_scores
+from scoring.dp.mechanisms import Releases, count_scores
 from scoring.evidence import estimate_base_rate, fit_slope
 from scoring.network.arithmetic import LOG_ODDS_UNIT, MOST_WEIGHT, ONE, WEIGHT_BITS, log_odds_of
 from scoring.network.cuda import CapturedSums
@@ -26,7 +26,7 @@ from scoring.network.encoding import InputTable, build_table, mean_square
 from scoring.network.gradients import BLOCK_ROWS, Batch, Clip, Scratch, build_batch, clipped_sums
 from scoring.network.sampling import Claim, PersonSampler, SampledReleases, find_noise, noise_multiplier
 from scoring.progress import Progress, no_progress
-from scoring.records import Records, keep_persons, keeping_rate
+from scoring.records import Records, release_counts
 from scoring.schema import Column
 
 ALGORITHM = "network-2"
@@ -100,22 +100,20 @@ def fit_network(
     )
     rho_of_step = (total_rho - rho_of_count - rho_of_cells - rho_of_scores) // STEPS
 
-    counted = releases.release("row_count", count_rows(records.labels), sensitivity_squared=1, rho_e12=rho_of_count)
-    rate = keeping_rate(counted, row_cap=row_cap, rows_per_person=rows_per_person)
-    records = keep_persons(records, rate, key=random_bytes(32))
-    rows = max(counted.values[0] * rate, 1.0)
-
-    sizes = [column.cells.count for column in columns]
-    released = releases.release(
-        "cell_counts",
-        count_cells(records.cells, records.labels, sizes),
-        sensitivity_squared=len(columns),
-        rho_e12=rho_of_cells,
+    counted = release_counts(
+        columns,
+        records,
+        releases,
+        rho_of_count=rho_of_count,
+        rho_of_cells=rho_of_cells,
+        row_cap=row_cap,
+        rows_per_person=rows_per_person,
+        random_bytes=random_bytes,
     )
-    counts = np.split(np.array(released.values, dtype=np.float64).reshape(-1, 2), np.cumsum(sizes)[:-1])
+    records, rows, counts = counted.records, counted.rows, counted.cells
     base_rate = estimate_base_rate(counts)
     tables = tuple(
-        build_table(column, of_cells, sigma=released.sigma, base_rate=base_rate)
+        build_table(column, of_cells, sigma=counted.sigma, base_rate=base_rate)
         for column, of_cells in zip(columns, counts, strict=True)
     )
     size = math.sqrt(mean_square(tables, counts))
