@@ -135,8 +135,8 @@ def _ours(fixed: torch.Tensor, labels: torch.Tensor, learner: Learner) -> Callab
 
     def step() -> None:
         sums = sum_gradients(batches, learner.hidden, learner.output, clip)
-        noised = sampler.add_noise(sums.tolist(), sigma_micro=sigma_micro)
-        learner.step(np.array(noised, dtype=np.int64) / (clip.scale * len(labels)))
+        noised = sampler.add_noise(sums.numpy(), sigma_micro=sigma_micro)
+        learner.step(noised / (clip.scale * len(labels)))
 
     return step
 

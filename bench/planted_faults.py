@@ -9,7 +9,7 @@ one. The exit code is 0 where every fault was caught in every seed, and nothing 
 import argparse
 import json
 import sys
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
@@ -18,6 +18,7 @@ from unittest import mock
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 import scoring.fitting
 import scoring.network.fitting
@@ -49,7 +50,7 @@ class HalfSigma:
     def source(self) -> str:
         return self.sampler.source
 
-    def add_noise(self, sums: Sequence[int], *, sigma_micro: int) -> list[int]:
+    def add_noise(self, sums: NDArray[np.int64], *, sigma_micro: int) -> NDArray[np.int64]:
         return self.sampler.add_noise(sums, sigma_micro=sigma_micro // 2)
 
 
@@ -81,10 +82,8 @@ def histogram_released_twice(audited: Audited) -> Audited:
         first = release(self, name, sums, **how)
         if name != "cell_counts":
             return first
-        second = self.sampler.add_noise(sums.flatten().tolist(), sigma_micro=round(first.sigma * 1e6))
-        return NoisedSum(
-            values=[(one + other) // 2 for one, other in zip(first.values, second, strict=True)], sigma=first.sigma
-        )
+        second = self.sampler.add_noise(sums.flatten().numpy(), sigma_micro=round(first.sigma * 1e6))
+        return NoisedSum(values=(first.values + second) // 2, sigma=first.sigma)
 
     subject, sampler = audited
     return replace(subject, run=_within(subject.run, Releases, "release", release_twice)), sampler
@@ -96,7 +95,8 @@ def uncharged_draw(audited: Audited) -> Audited:
 
     def run(records: Records, releases: Releases, random_bytes: Callable[[int], bytes]) -> Hashable:
         result = subject.run(records, releases, random_bytes)
-        return result, tuple(releases.sampler.add_noise([int(records.labels.sum())], sigma_micro=9_000_000))
+        bad = np.array([int(records.labels.sum())])
+        return result, releases.sampler.add_noise(bad, sigma_micro=9_000_000).tobytes()
 
     return replace(subject, run=run), sampler
 

@@ -194,7 +194,7 @@ def fit_points(
     pairs = choose_pairs(
         columns,
         factors,
-        np.array(products.values, dtype=np.float64) / RESIDUAL_SCALE,
+        products.values / RESIDUAL_SCALE,
         sigma=products.sigma / RESIDUAL_SCALE,
         weight=weight,
     )
@@ -303,7 +303,7 @@ class _Fit:
             rho_e12=rho_e12,
             scale=RESIDUAL_SCALE,
         )
-        sums = np.array(noised.values, dtype=np.float64).reshape(-1, 2) / [RESIDUAL_SCALE, WEIGHT_SCALE]
+        sums = noised.values.reshape(-1, 2) / [RESIDUAL_SCALE, WEIGHT_SCALE]
         return sums, noised.sigma / RESIDUAL_SCALE
 
 
@@ -340,7 +340,7 @@ def _fit_slope(
         rho_e12=rho_e12,
     )
     slope, intercept = fit_slope(
-        np.array(counted.values, dtype=np.float64).reshape(-1, 2),
+        counted.values.astype(np.float64).reshape(-1, 2),
         middles,
         sigma=counted.sigma,
         expected=1 / math.sqrt(len(binned)),

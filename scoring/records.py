@@ -87,8 +87,8 @@ def release_counts(
     )
     return CountedRecords(
         records=records,
-        rows=max(counted.values[0] * rate, 1.0),
-        cells=np.split(np.array(released.values, dtype=np.float64).reshape(-1, 2), np.cumsum(sizes)[:-1]),
+        rows=max(float(counted.values[0]) * rate, 1.0),
+        cells=np.split(released.values.astype(np.float64).reshape(-1, 2), np.cumsum(sizes)[:-1]),
         sigma=released.sigma,
     )
 
@@ -99,7 +99,7 @@ def keeping_rate(counted: NoisedSum, *, row_cap: int, rows_per_person: int) -> f
     Cutting the file at the cap would let one person's row push another's out, which doubles what a person can
     move; a coin for each person does not. The rows kept pass the cap with a chance below 1 in 10^8.
     """
-    most_rows = counted.values[0] + CAP_DEVIATIONS * counted.sigma
+    most_rows = float(counted.values[0]) + CAP_DEVIATIONS * counted.sigma
     if most_rows <= row_cap:
         return 1.0
     low, high = 0.0, 1.0

@@ -221,8 +221,8 @@ def _audit_release(fewer: Draw, more: Draw, sampler: Sampler, *, claim: float, r
         count = 0
         for start in range(0, runs, block := max(1, _BLOCK // len(sums))):
             rows = min(block, runs - start)
-            drawn = sampler.add_noise(np.tile(sums, rows).tolist(), sigma_micro=fewer.sigma_micro)
-            values = np.array(drawn, dtype=np.int64).reshape(rows, -1)
+            drawn = sampler.add_noise(np.tile(sums, rows), sigma_micro=fewer.sigma_micro)
+            values = drawn.reshape(rows, -1)
             count += int(((moved * (2 * (values - fewer.sums) - moved)).sum(axis=1) > 0).sum())
         said_more.append(count)
     return Finding(

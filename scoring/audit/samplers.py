@@ -39,10 +39,7 @@ def audit_sampler(
     for number, sigma in enumerate(sigmas):
         progress(name, number, len(sigmas))
         sums = np.arange(_WIDTH, dtype=np.int64) * 1_000_003 - 50_000_000
-        calls = [
-            np.array(sampler.add_noise(sums.tolist(), sigma_micro=round(sigma * 1e6)), dtype=np.int64) - sums
-            for _ in range(draws // _WIDTH)
-        ]
+        calls = [sampler.add_noise(sums, sigma_micro=round(sigma * 1e6)) - sums for _ in range(draws // _WIDTH)]
         noise = np.array(calls)
         values, probabilities = discrete_gaussian(sigma)
         classes = _pool(probabilities, draws)

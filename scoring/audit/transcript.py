@@ -72,12 +72,12 @@ class _Recorder:
     """A sampler in front of another, or of earlier values."""
 
     source: str
-    noise: Callable[[Sequence[int], int], Sequence[int]]
+    noise: Callable[[NDArray[np.int64], int], NDArray[np.int64]]
     releases: Releases | None = None
     draws: list[Draw] = field(default_factory=list)
     _listed: dict[tuple[str, int, int, int], int] = field(default_factory=dict)
 
-    def add_noise(self, sums: Sequence[int], *, sigma_micro: int) -> list[int]:
+    def add_noise(self, sums: NDArray[np.int64], *, sigma_micro: int) -> NDArray[np.int64]:
         assert self.releases is not None
         listed = {
             (one.name, one.sensitivity_squared, one.scale, one.sigma_micro): one.releases
@@ -89,16 +89,15 @@ class _Recorder:
         name, sensitivity_squared, scale = UNCHARGED, 0, 1
         if more == 1 and len(grown) == 1 and grown[0][3] == sigma_micro:
             name, sensitivity_squared, scale, _ = grown[0]
-        exact = list(sums)
-        values = list(self.noise(exact, sigma_micro))
+        values = self.noise(sums, sigma_micro)
         self.draws.append(
             Draw(
                 name=name,
                 sensitivity_squared=sensitivity_squared,
                 scale=scale,
                 sigma_micro=sigma_micro,
-                sums=np.array(exact, dtype=np.int64),
-                values=np.array(values, dtype=np.int64),
+                sums=sums.copy(),  # what is recorded stays, whatever becomes of the arrays
+                values=values.copy(),
             )
         )
         return values
@@ -126,12 +125,11 @@ def replay(subject: Subject[T], data: T, transcript: Transcript) -> Transcript:
     """
     earlier, given = iter(transcript.draws), iter(transcript.random_bytes)
 
-    def give_values(sums: Sequence[int], sigma_micro: int) -> Sequence[int]:
+    def give_values(sums: NDArray[np.int64], sigma_micro: int) -> NDArray[np.int64]:
         draw = next(earlier, None)
         if draw is None or len(draw.values) != len(sums) or draw.sigma_micro != sigma_micro:
             raise Unreleased
-        values: list[int] = draw.values.tolist()
-        return values
+        return draw.values.copy()
 
     def give_bytes(count: int) -> bytes:
         value = next(given, b"")

@@ -12,7 +12,7 @@ therefore move delta by less than 10^-26, which no claim of ours resolves.
 import math
 import os
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from fractions import Fraction
@@ -42,19 +42,15 @@ class SystemTableSampler:
 
     source = "os"
 
-    def add_noise(self, sums: Sequence[int], *, sigma_micro: int) -> list[int]:
+    def add_noise(self, sums: NDArray[np.int64], *, sigma_micro: int) -> NDArray[np.int64]:
         """Raises PrivacyParametersInvalid where a sum or the noise could pass 64 bits."""
         if not 0 < sigma_micro <= MOST_DEVIATION * 10**6:
             raise PrivacyParametersInvalid
-        try:
-            noised = np.array(sums, dtype=np.int64)
-        except OverflowError:
-            raise PrivacyParametersInvalid from None
-        if noised.size and not -(2**62) < noised.min() <= noised.max() < 2**62:
+        if sums.size and not -(2**62) < sums.min() <= sums.max() < 2**62:
             raise PrivacyParametersInvalid
-        noised += draw_gaussian(len(noised), variance=Fraction(sigma_micro**2, 10**12), random_bytes=os.urandom)
-        values: list[int] = noised.tolist()
-        return values
+        noise = draw_gaussian(len(sums), variance=Fraction(sigma_micro**2, 10**12), random_bytes=os.urandom)
+        noise += sums
+        return noise
 
 
 def draw_gaussian(count: int, *, variance: Fraction, random_bytes: RandomBytes) -> NDArray[np.int64]:

@@ -30,7 +30,7 @@ BLOCK_ROWS = 2**16
 class NoisedSum:
     """A released vector and its noise's deviation, both in the sum's integer units."""
 
-    values: list[int]
+    values: NDArray[np.int64]
     sigma: float
 
 
@@ -56,7 +56,7 @@ class Releases:
         self.spent_rho_e12 += cost
         kind = (name, sensitivity_squared, scale, sigma_micro)
         self.mechanisms[kind] = self.mechanisms.get(kind, 0) + 1
-        values = self.sampler.add_noise(sums.flatten().tolist(), sigma_micro=sigma_micro)
+        values = self.sampler.add_noise(sums.flatten().cpu().numpy(), sigma_micro=sigma_micro)
         return NoisedSum(values=values, sigma=sigma_micro / 1e6)
 
     def sigma_of(self, *, sensitivity_squared: int, rho_e12: int) -> float:

@@ -1,11 +1,11 @@
 """Discrete Gaussian noise over integer vectors: OpenDP's sampler for releases, and one for tests."""
 
 import math
-from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 import opendp.prelude as opendp
+from numpy.typing import NDArray
 
 
 class Sampler(Protocol):
@@ -15,7 +15,7 @@ class Sampler(Protocol):
     def source(self) -> str:
         """What the card says of the noise's randomness; an artifact loads only with "os"."""
 
-    def add_noise(self, sums: Sequence[int], *, sigma_micro: int) -> list[int]: ...
+    def add_noise(self, sums: NDArray[np.int64], *, sigma_micro: int) -> NDArray[np.int64]: ...
 
 
 class SystemSampler:
@@ -29,11 +29,10 @@ class SystemSampler:
     def __init__(self) -> None:
         opendp.enable_features("contrib")  # OpenDP's name for its own library of proven measurements
 
-    def add_noise(self, sums: Sequence[int], *, sigma_micro: int) -> list[int]:
+    def add_noise(self, sums: NDArray[np.int64], *, sigma_micro: int) -> NDArray[np.int64]:
         space = opendp.vector_domain(opendp.atom_domain(T=opendp.i64)), opendp.l2_distance(T=opendp.f64)
         sigma = math.nextafter(sigma_micro / 1e6, math.inf)  # the nearest double may lie below
-        noised: list[int] = opendp.m.make_gaussian(*space, scale=sigma)(list(sums))
-        return noised
+        return np.array(opendp.m.make_gaussian(*space, scale=sigma)(sums.tolist()), dtype=np.int64)
 
 
 class SeededSampler:
@@ -47,9 +46,9 @@ class SeededSampler:
     def source(self) -> str:
         return "none" if self._noiseless else "seeded"
 
-    def add_noise(self, sums: Sequence[int], *, sigma_micro: int) -> list[int]:
+    def add_noise(self, sums: NDArray[np.int64], *, sigma_micro: int) -> NDArray[np.int64]:
         if self._noiseless:
-            return list(sums)
-        noise = np.rint(self._generator.normal(0.0, sigma_micro / 1e6, len(sums))).astype(np.int64)
-        noised: list[int] = (np.asarray(sums, dtype=np.int64) + noise).tolist()
+            return sums.copy()
+        noise = np.rint(self._generator.normal(0.0, sigma_micro / 1e6, len(sums)))
+        noised: NDArray[np.int64] = sums + noise.astype(np.int64)
         return noised

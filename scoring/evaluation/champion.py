@@ -82,7 +82,7 @@ class ChampionContender:
             rho_e12=rho_e12,
         )
         aucs = []
-        for counts in np.split(np.array(noised.values), len(bins)):
+        for counts in np.split(noised.values, len(bins)):
             pairs = [(good, bad) for good, bad in counts.reshape(-1, 2).tolist()]
             table = ScoreTable(edges=edges, counts=tuple(pairs), sigma_micro=round(noised.sigma * 1e6))
             figures = measure_performance(table, BANDS, rows_per_person=self.rows_per_person).figures

@@ -158,7 +158,7 @@ def fit_network(
         rho_e12=rho_of_scores,
     )
     slope, intercept = fit_slope(
-        np.array(by_score.values, dtype=np.float64).reshape(-1, 2),
+        by_score.values.astype(np.float64).reshape(-1, 2),
         -SCORE_RANGE + width * (np.arange(SCORE_CELLS, dtype=np.float64) + 0.5),
         sigma=by_score.sigma,
     )
@@ -272,7 +272,7 @@ class WholeSteps:
             rho_e12=self.rho_of_step,
             scale=round(clip.scale),
         )
-        return np.array(noised.values, dtype=np.int64) / (clip.scale * self.rows)
+        return noised.values / (clip.scale * self.rows)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -293,8 +293,8 @@ class SampledSteps:
         """Of one step."""
         clip = self.sums.clip
         sums = self.sums.of_rows(hidden, output, self.persons.draw())
-        noised = self.releases.release_step(sums.tolist(), bound=clip.bound)
-        return np.array(noised.values, dtype=np.int64) / (clip.scale * self.rows)
+        noised = self.releases.release_step(sums.cpu().numpy(), bound=clip.bound)
+        return noised.values / (clip.scale * self.rows)
 
 
 def noise_of_shares(shares: Sequence[tuple[int, int]], rows_per_person: int) -> tuple[float, ...]:

@@ -89,23 +89,22 @@ def clipped_sums(batch: Batch, hidden: torch.Tensor, output: torch.Tensor, clip:
     """
     units = len(hidden)
     inputs, inputs_squared = batch.inputs, batch.squared_norms
-    sums, activations, squares = batch.scratch.take(inputs, units=units)
+    sums, activations, spans = batch.scratch.take(inputs, units=units)
     multiply(torch.cat([hidden, output[None, units:]]), inputs, out=sums)
-    spans = squares  # its place is used twice, and so is that of the sums
     torch.add(torch.tensor(_SPAN, dtype=torch.float64), torch.abs(sums[:units], out=spans), alpha=1 / ONE, out=spans)
     torch.div(sums[:units], spans, out=activations).round_()  # as `activate` has them, to the last bit
     log_odds = torch.mv(activations.T, output[:units]).add_(sums[units]).mul_(LOG_ODDS_UNIT)
     residuals = sigmoid(log_odds).sub_(batch.labels)
 
     # A hidden delta is its row's residual times a gain: what flows back at the slope of softsign, 1 / (1 + |x|)^2.
-    deltas = sums
+    deltas = sums  # a place that is used twice
     gains = deltas[:units]
     back = output[:units] * (2.0 ** (GAIN_BITS - WEIGHT_BITS) * _SPAN**2)
     torch.div(back[:, None], spans.mul_(spans), out=gains).round_()
 
     # Sums are of integers, so that no order of addition makes a row's norm depend on the rows around it.
-    seen_squared = torch.mul(activations, activations, out=squares).sum(dim=0).add_(inputs_squared)
-    norms = torch.mul(gains, gains, out=squares).sum(dim=0).mul_(inputs_squared)
+    seen_squared = sum_squares(activations).add_(inputs_squared)
+    norms = sum_squares(gains).mul_(inputs_squared)
     norms.add_(seen_squared, alpha=4**GAIN_BITS).sqrt_().mul_(residuals.abs())
     rounding = (inputs_squared * units).add_(seen_squared).sqrt_()  # twice the most that rounding to nearest adds
     room = rounding.mul_(-0.5).add_(clip.bound * _ALMOST_ONE).clamp_(min=0.0)
@@ -128,6 +127,13 @@ def multiply(left: torch.Tensor, right: torch.Tensor, *, out: torch.Tensor) -> t
         return torch.mm(left, right, out=out)
     np.matmul(left.numpy(), right.numpy(), out=out.numpy())
     return out
+
+
+def sum_squares(of: torch.Tensor) -> torch.Tensor:
+    """Of each column's integers in doubles: exact. On a processor that is numpy again, which keeps no squares."""
+    if of.is_cuda:
+        return (of * of).sum(dim=0)
+    return torch.from_numpy(np.einsum("ur,ur->r", of.numpy(), of.numpy()))
 
 
 def sigmoid(log_odds: torch.Tensor) -> torch.Tensor:

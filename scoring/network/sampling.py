@@ -113,7 +113,7 @@ class SampledReleases:
     rows_per_person: int
     released: int = 0
 
-    def release_step(self, sums: Sequence[int], *, bound: int) -> NoisedSum:
+    def release_step(self, sums: NDArray[np.int64], *, bound: int) -> NoisedSum:
         """Noise a sum to which a row contributes a norm of at most `bound`; raises ReleaseUncharged."""
         sigma = math.sqrt((self.noise * bound * self.rows_per_person) ** 2 + SMOOTHING)
         if self.released >= self.most or sigma**2 < LEAST_VARIANCE:

@@ -189,7 +189,7 @@ def _release(
     noised = releases.release(name, torch.cat(tables), sensitivity_squared=len(tables), rho_e12=rho_e12)
     parts, start = [], 0
     for table in tables:
-        parts.append(noised.values[start : start + len(table)])
+        parts.append(noised.values[start : start + len(table)].tolist())
         start += len(table)
     return parts, round(noised.sigma * 1e6)
 

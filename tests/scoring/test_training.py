@@ -3,12 +3,13 @@
 import math
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from scipy.stats import binom
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
@@ -194,7 +195,7 @@ def test_the_charge_is_durable_before_the_first_noise_and_stays_when_training_di
     train: Callable[..., Trained], ledger: Ledger, tmp_path: Path
 ) -> None:
     class Dying(SystemSampler):
-        def add_noise(self, sums: Sequence[int], *, sigma_micro: int) -> list[int]:
+        def add_noise(self, sums: NDArray[np.int64], *, sigma_micro: int) -> NDArray[np.int64]:
             assert [entry.type for entry in Ledger(ledger.path).load_entries()] == ["population", "charge"]
             raise KeyboardInterrupt
 
@@ -293,13 +294,13 @@ class Transcript:
 
     source = "none"
 
-    def __init__(self, answers: list[list[int]] | None = None) -> None:
+    def __init__(self, answers: list[NDArray[np.int64]] | None = None) -> None:
         self.answers = answers
-        self.sums: list[list[int]] = []
+        self.sums: list[NDArray[np.int64]] = []
 
-    def add_noise(self, sums: Sequence[int], *, sigma_micro: int) -> list[int]:
-        self.sums.append(list(sums))
-        return list(sums) if self.answers is None else self.answers[len(self.sums) - 1]
+    def add_noise(self, sums: NDArray[np.int64], *, sigma_micro: int) -> NDArray[np.int64]:
+        self.sums.append(sums.copy())
+        return sums.copy() if self.answers is None else self.answers[len(self.sums) - 1]
 
 
 @pytest.mark.parametrize("row_cap", [10**6, 300])
@@ -329,7 +330,7 @@ def test_one_person_moves_every_release_by_at_most_its_sensitivity(schema: Schem
         other = Transcript(base.sums)
         assert run(neighbour, other) == declared
         for (sensitivity_squared, _), one, two in zip(declared, base.sums, other.sums, strict=True):
-            assert sum((a - b) ** 2 for a, b in zip(one, two, strict=True)) <= 9 * sensitivity_squared
+            assert sum((a - b) ** 2 for a, b in zip(one.tolist(), two.tolist(), strict=True)) <= 9 * sensitivity_squared
 
 
 def test_of_a_persons_rows_the_first_are_used(schema: Schema, rows: Rows) -> None:
@@ -340,8 +341,8 @@ def test_of_a_persons_rows_the_first_are_used(schema: Schema, rows: Rows) -> Non
 
 def test_above_the_row_cap_each_person_is_kept_by_a_coin_of_its_own(schema: Schema, rows: Rows) -> None:
     records = read_records(schema, rows)
-    assert keeping_rate(NoisedSum(values=[1_000], sigma=10.0), row_cap=1_060, rows_per_person=1) == 1.0
-    rate = keeping_rate(NoisedSum(values=[1_500], sigma=5.0), row_cap=1_000, rows_per_person=1)
+    assert keeping_rate(NoisedSum(values=np.array([1_000]), sigma=10.0), row_cap=1_060, rows_per_person=1) == 1.0
+    rate = keeping_rate(NoisedSum(values=np.array([1_500]), sigma=5.0), row_cap=1_000, rows_per_person=1)
     assert 0.5 < rate < 1_000 / 1_500
     for seed in range(200):
         kept = keep_persons(records, rate, key=seed.to_bytes(32, "big"))
@@ -349,14 +350,14 @@ def test_above_the_row_cap_each_person_is_kept_by_a_coin_of_its_own(schema: Sche
         assert len(kept.labels) == len(kept.persons) == len(kept.cells)
     fewer = keep_persons(read_records(schema, rows[1:]), rate, key=bytes(32)).persons
     assert set(fewer) == set(keep_persons(records, rate, key=bytes(32)).persons) - {rows[0]["person"]}
-    assert keeping_rate(NoisedSum(values=[10**6], sigma=5.0), row_cap=1, rows_per_person=1) == 0.0
+    assert keeping_rate(NoisedSum(values=np.array([10**6]), sigma=5.0), row_cap=1, rows_per_person=1) == 0.0
 
 
 @pytest.mark.parametrize("rows_per_person", [1, 3])
 @pytest.mark.parametrize("row_cap", [1, 20, 1_000, 24_000])
 @pytest.mark.parametrize("times", [1.01, 1.5, 40.0, 1_000.0])
 def test_the_row_cap_holds_however_many_rows_there_are(row_cap: int, rows_per_person: int, times: float) -> None:
-    counted = NoisedSum(values=[round(times * row_cap)], sigma=5.0)
+    counted = NoisedSum(values=np.array([round(times * row_cap)]), sigma=5.0)
     rate = keeping_rate(counted, row_cap=row_cap, rows_per_person=rows_per_person)
     most_persons = math.ceil((counted.values[0] + 6 * counted.sigma) / rows_per_person)
     assert binom.sf(row_cap // rows_per_person, most_persons, rate) < 1e-8

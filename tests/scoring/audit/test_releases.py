@@ -67,7 +67,7 @@ def test_every_planted_fault_is_tested() -> None:
 def one_sum(data: int, releases: Releases, random_bytes: Callable[[int], bytes]) -> int:
     """As cheap a computation as can be audited: one number, of which a person moves 100."""
     sums = torch.tensor([data], dtype=torch.int64)
-    return releases.release("one", sums, sensitivity_squared=10_000, rho_e12=releases.charged_rho_e12).values[0]
+    return int(releases.release("one", sums, sensitivity_squared=10_000, rho_e12=releases.charged_rho_e12).values[0])
 
 
 SIMPLE = Subject(name="simple", run=one_sum, less=5, neighbours=[105], charged_rho_e12=2 * 10**12, rows_per_person=1)

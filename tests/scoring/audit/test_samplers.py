@@ -1,9 +1,8 @@
 """Noise that is smaller, shared, repeated or rounded is refused; `credence audit-privacy` passes the system's own."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from bench.planted_faults import HalfSigma
 from scoring.audit.samplers import SIGMAS, audit_sampler
@@ -13,25 +12,23 @@ from scoring.dp.sampler import Sampler, SeededSampler
 class Shared(SeededSampler):
     """Every coordinate of a vector has the same noise."""
 
-    def add_noise(self, sums: Sequence[int], *, sigma_micro: int) -> list[int]:
-        (noise,) = super().add_noise([0], sigma_micro=sigma_micro)
-        return [one + noise for one in sums]
+    def add_noise(self, sums: NDArray[np.int64], *, sigma_micro: int) -> NDArray[np.int64]:
+        return sums + super().add_noise(np.zeros(1, dtype=np.int64), sigma_micro=sigma_micro)
 
 
 class Repeated(SeededSampler):
     """Every call has the noise of the first."""
 
-    def add_noise(self, sums: Sequence[int], *, sigma_micro: int) -> list[int]:
+    def add_noise(self, sums: NDArray[np.int64], *, sigma_micro: int) -> NDArray[np.int64]:
         return SeededSampler(8).add_noise(sums, sigma_micro=sigma_micro)
 
 
 class Alternating(SeededSampler):
     """The right noise, of which each coordinate is the last one's opposite."""
 
-    def add_noise(self, sums: Sequence[int], *, sigma_micro: int) -> list[int]:
-        noise = np.array(super().add_noise([0] * (len(sums) // 2), sigma_micro=sigma_micro))
-        both = np.stack([noise, -noise], axis=1).flatten().tolist()
-        return [one + more for one, more in zip(sums, both, strict=True)]
+    def add_noise(self, sums: NDArray[np.int64], *, sigma_micro: int) -> NDArray[np.int64]:
+        noise = super().add_noise(np.zeros(len(sums) // 2, dtype=np.int64), sigma_micro=sigma_micro)
+        return sums + np.stack([noise, -noise], axis=1).flatten()
 
 
 @pytest.mark.parametrize(

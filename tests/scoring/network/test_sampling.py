@@ -138,10 +138,11 @@ def test_padded_batches_add_nothing_and_leave_nothing_out(count: int) -> None:
 
 def test_one_release_more_than_was_accounted_is_refused() -> None:
     sampled = SampledReleases(sampler=SeededSampler(1), noise=3.0, most=2, rows_per_person=2)
-    noised = [sampled.release_step([0] * 5_000, bound=2**10) for _ in range(2)]
+    noised = [sampled.release_step(np.zeros(5_000, dtype=np.int64), bound=2**10) for _ in range(2)]
     assert noised[0].sigma == pytest.approx(math.sqrt((3 * 2**10 * 2) ** 2 + SMOOTHING), rel=1e-9)
     assert np.std(noised[1].values) == pytest.approx(noised[0].sigma, rel=0.1)
     with pytest.raises(ReleaseUncharged):
-        sampled.release_step([0], bound=2**10)
+        sampled.release_step(np.array([0]), bound=2**10)
+    too_little = SampledReleases(sampler=SeededSampler(1), noise=0.1, most=9, rows_per_person=1)
     with pytest.raises(ReleaseUncharged):
-        SampledReleases(sampler=SeededSampler(1), noise=0.1, most=9, rows_per_person=1).release_step([0], bound=1)
+        too_little.release_step(np.array([0]), bound=1)

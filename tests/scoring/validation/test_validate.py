@@ -1,11 +1,13 @@
 """A validation through the ledger: who is seen, who is charged and when, and what a crash leaves."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from scoring.artifact import Artifact
 from scoring.card import LedgerReference
@@ -228,7 +230,7 @@ class Killed(BaseException):
 
 
 class Dying(SystemSampler):
-    def add_noise(self, sums: Sequence[int], *, sigma_micro: int) -> list[int]:
+    def add_noise(self, sums: NDArray[np.int64], *, sigma_micro: int) -> NDArray[np.int64]:
         raise Killed
 
 
