@@ -56,7 +56,7 @@ class BinnedInput:
         """The nearest log odds that follow the declared direction, bins weighed by their rows."""
         if self.direction == 0:
             return log_odds
-        rising = _isotonic(self.direction * log_odds[: self.ordered], self.rows[: self.ordered])
+        rising = isotonic(self.direction * log_odds[: self.ordered], self.rows[: self.ordered])
         return np.concatenate([self.direction * rising, log_odds[self.ordered :]])
 
 
@@ -211,7 +211,7 @@ def _merge(counts: NDArray[np.float64], sigma: float) -> list[list[int]]:
     return groups
 
 
-def _isotonic(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+def isotonic(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """Pool adjacent violators: the nearest rising values in weighted least squares."""
     pools: list[tuple[float, float, int]] = []
     for value, weight in zip(values.tolist(), weights.tolist(), strict=True):

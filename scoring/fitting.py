@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from scoring.cells import Product
+from scoring.directions import Surface, hold_directions
 from scoring.dp.mechanisms import (
     RESIDUAL_SCALE,
     WEIGHT_SCALE,
@@ -48,7 +49,7 @@ from scoring.fitted import FittedPoints, FittedTable, pair_cells, pd_ppm_of_tota
 from scoring.interactions import build_factors, build_pair, choose_pairs, stand_out
 from scoring.progress import Progress, no_progress
 from scoring.records import Records, release_counts
-from scoring.schema import Column, Cross, Schema
+from scoring.schema import Column, Cross, Schema, cross_name
 from scoring.scorecard import (
     Scorecard,
     learned_cross,
@@ -56,7 +57,7 @@ from scoring.scorecard import (
     points_table,
 )
 
-ALGORITHM = "additive-3"
+ALGORITHM = "additive-4"
 """Names everything that turns rows into points but the parameters; a change of any of it changes the name."""
 
 SHARE_OF_COUNT, SHARE_OF_CELLS, SHARE_OF_SCORES = 0.02, 0.32, 0.06
@@ -164,6 +165,7 @@ def fit_points(
     # Where noise has flattened the slope, the inputs tell no less of a person for that: it is only not known what.
     usual = 1 / math.sqrt(len(binned))
     fit = _Fit(
+        columns=tuple(columns),
         records=records,
         releases=releases,
         base_rate=base_rate,
@@ -181,7 +183,7 @@ def fit_points(
     weight = counted.rows * base_rate * (1 - base_rate)
     if not stand_out(factors, sigma=expected_sigma / RESIDUAL_SCALE, weight=weight):
         fit.correct_inputs(rho_of_residuals + rho_of_products + rho_of_pairs, progress)
-        return fit.finish(columns)
+        return fit.finish()
 
     weight = fit.correct_inputs(rho_of_residuals, progress)
     products = releases.release(
@@ -203,13 +205,14 @@ def fit_points(
         fit.add_pair(left, right, pair, rho_of_pairs // len(pairs))
     if not pairs:
         fit.correct_inputs(rho_of_pairs, progress)
-    return fit.finish(columns)
+    return fit.finish()
 
 
 @dataclass(kw_only=True)
 class _Fit:
     """A scorecard in the making: the log odds of each input's bins, what they are known to, pairs, and rows' points."""
 
+    columns: tuple[Column, ...]
     records: Records
     releases: Releases
     base_rate: float
@@ -219,7 +222,8 @@ class _Fit:
     log_odds: list[NDArray[np.float64]]
     known_to: list[NDArray[np.float64]]
     within: list[NDArray[np.float64]]
-    pairs: list[FittedTable] = field(default_factory=list)
+    pairs: list[Surface] = field(default_factory=list)
+    pairs_known_to: list[NDArray[np.float64]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._points = [_points(one) for one in self.log_odds]
@@ -245,8 +249,8 @@ class _Fit:
                 prior=CORRECTION_DEVIATION,
             )
             self.log_odds[index] = one.project(corrected)
-            before, self._points[index] = self._points[index], _points(self.log_odds[index])
-            self._totals += (self._points[index] - before).to(self._totals.device)[self.bins[index]]
+            self._set_points(index, _points(self.log_odds[index]))
+        self._hold_directions()
         return max(float(np.mean(weights)), 1.0)
 
     def add_pair(self, left: int, right: int, pair: Product, rho_e12: int) -> None:
@@ -254,43 +258,68 @@ class _Fit:
         cells = pair_cells(pair, self.records.cells[:, left], self.records.cells[:, right])
         released, sigma = self._release_residuals(cells, pair.count, rho_e12)
         # How many rows a cell has is not known but from its weights, which are kept from being noise alone.
-        usual = np.full(pair.count, max(released[:, 1].sum(), 1.0) / pair.count)
+        least = np.full(pair.count, max(released[:, 1].sum(), 1.0) / pair.count / 5)
         log_odds, deviations = correct_log_odds(
             np.zeros(pair.count),
             released,
-            rows=usual / 5 / (self.base_rate * (1 - self.base_rate)),
+            rows=least / (self.base_rate * (1 - self.base_rate)),
             base_rate=self.base_rate,
             sigma=sigma,
             prior=PAIR_DEVIATION,
         )
         points = _points(log_odds)
         self._totals += points.to(self._totals.device)[cells]
-        self.pairs.append(
-            FittedTable(
-                of=(left, right),
-                pair=pair,
-                bins=tuple(range(pair.count)),
-                points=tuple(points.tolist()),
-                deviations=cell_deviations(points.numpy(), deviations, released[:, 1], absent=pair.absent),
-            )
-        )
+        weights = np.maximum(released[:, 1], least)
+        self.pairs.append(Surface(of=(left, right), cells=pair, points=points.numpy(), weights=weights))
+        self.pairs_known_to.append(deviations)
 
-    def finish(self, columns: Sequence[Column]) -> FittedPoints:
+    def finish(self) -> FittedPoints:
+        """What was found, once tables of two columns hold the directions that are declared of either."""
+        pairs = self._hold_directions()
         tables = []
         for index, (one, points) in enumerate(zip(self.binned, self._points, strict=True)):
-            bins = list(one.bins)
+            of_bin, bins = points.numpy(), list(one.bins)
             deviations = np.hypot(self.known_to[index], self.within[index])
-            of_bins = cell_deviations(points.numpy(), deviations, one.rows, absent=bins[-1])
+            deviations_of_bin = cell_deviations(of_bin, deviations, one.rows, absent=bins[-1])
             tables.append(
                 FittedTable(
                     of=(index,),
                     pair=None,
                     bins=one.bins,
-                    points=tuple(points[bins].tolist()),
-                    deviations=tuple(of_bins[bin_] for bin_ in bins),
+                    points=tuple(of_bin[bins].tolist()),
+                    deviations=tuple(deviations_of_bin[bin_] for bin_ in bins),
                 )
             )
-        return FittedPoints(columns=tuple(columns), offset=self.offset, tables=(*tables, *self.pairs))
+        for pair, of_cell, known_to in zip(self.pairs, pairs, self.pairs_known_to, strict=True):
+            tables.append(
+                FittedTable(
+                    of=pair.of,
+                    pair=pair.cells,
+                    bins=tuple(range(len(of_cell))),
+                    points=tuple(of_cell.tolist()),
+                    deviations=cell_deviations(of_cell, known_to, pair.weights, absent=pair.cells.absent),
+                )
+            )
+        return FittedPoints(columns=self.columns, offset=self.offset, tables=tuple(tables))
+
+    def _hold_directions(self) -> list[NDArray[np.int64]]:
+        """Let declared crosses give way where they must; returns the points of pairs that would have to."""
+        crosses = _find_crosses(self.columns)
+        surfaces = [
+            Surface(of=of, cells=cells, points=self._points[place].numpy(), weights=self.binned[place].rows)
+            for place, (of, cells) in crosses.items()
+        ]
+        own = [points.numpy()[list(one.bins)] for points, one in zip(self._points, self.binned, strict=True)]
+        held = hold_directions(self.columns, own, [*surfaces, *self.pairs])
+        for place, points in zip(crosses, held, strict=False):
+            if (points != self._points[place].numpy()).any():
+                self.log_odds[place] = points / -POINTS_PER_LOG_ODDS
+                self._set_points(place, torch.from_numpy(points))
+        return held[len(crosses) :]
+
+    def _set_points(self, index: int, points: torch.Tensor) -> None:
+        before, self._points[index] = self._points[index], points
+        self._totals += (points - before).to(self._totals.device)[self.bins[index]]
 
     def _release_residuals(self, bins: torch.Tensor, size: int, rho_e12: int) -> tuple[NDArray[np.float64], float]:
         """Noised (bins, 2) sums of residuals and weights by bin, and the deviation of the residuals' noise."""
@@ -348,6 +377,21 @@ def _fit_slope(
         base_rate_noise=base_rate_noise,
     )
     return slope, intercept - slope * centre
+
+
+def _find_crosses(columns: Sequence[Column]) -> dict[int, tuple[tuple[int, int], Product]]:
+    """Of each declared cross, by its place, the places of its operands and its cells."""
+    places = {
+        cross_name(left, right): (one, other)
+        for one, left in enumerate(columns)
+        for other, right in enumerate(columns)
+        if one != other
+    }
+    return {
+        place: (places[column.name], column.cells)
+        for place, column in enumerate(columns)
+        if isinstance(column, Cross) and column.name in places
+    }
 
 
 def _points(log_odds: NDArray[np.float64]) -> torch.Tensor:

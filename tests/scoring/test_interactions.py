@@ -12,11 +12,11 @@ from scoring.dp.accounting import budget_rho_e12
 from scoring.dp.mechanisms import Releases
 from scoring.dp.sampler import SeededSampler, SystemSampler
 from scoring.features import Features
-from scoring.fitted import FittedPoints, total_points
+from scoring.fitted import FittedPoints, pair_cells, total_points
 from scoring.fitting import fit_points, make_scorecard
 from scoring.interactions import FACTOR_SCALE, Factors, build_factors, build_pair, choose_pairs, stand_out
 from scoring.records import Records
-from scoring.schema import parse_schema
+from scoring.schema import Schema, parse_schema
 
 COLUMNS = "".join(
     f"""
@@ -143,13 +143,13 @@ def interacting() -> Records:
     )
 
 
-def _fit(records: Records, *, noiseless: bool = False) -> FittedPoints:
+def _fit(records: Records, *, noiseless: bool = False, schema: Schema = PAIRS) -> FittedPoints:
     releases = Releases(
         sampler=SeededSampler(1, noiseless=True) if noiseless else SystemSampler(),
         charged_rho_e12=budget_rho_e12(3_000_000, 10_000_000),
         rows_per_person=1,
     )
-    return fit_points(PAIRS.columns, records, releases, row_cap=10**6, random_bytes=bytes)
+    return fit_points(schema.columns, records, releases, row_cap=10**6, random_bytes=bytes)
 
 
 def test_an_interaction_is_found_and_scored_as_it_is_served(interacting: Records) -> None:
@@ -183,3 +183,23 @@ def test_nothing_is_found_where_nothing_interacts(interacting: Records) -> None:
     shuffled = torch.tensor(np.random.default_rng(17).permutation(len(interacting.labels)))
     plain = Records(cells=interacting.cells, labels=interacting.labels[shuffled], persons=interacting.persons)
     assert all(table.pair is None for table in _fit(plain, noiseless=True).tables)
+
+
+def test_a_found_pair_and_a_declared_cross_hold_declared_directions(interacting: Records) -> None:
+    """Though half of the persons of either side of the first column really are the better, the more they have of it."""
+    direct = 'low = 0\nhigh = 1\nmonotone = "increasing"'
+    directed = parse_schema(PAIRS.toml.decode().replace("low = 0\nhigh = 1", direct).encode())
+    fitted = _fit(interacting, schema=directed)
+    assert (0, 1) in {table.of for table in fitted.tables if table.pair is not None}
+    cross = directed.crosses[0].cells
+    for place in range(5):
+        cells = interacting.cells.clone()
+        column = directed.graded[place].cells
+        cells[:, place] = torch.from_numpy(np.random.default_rng(place).integers(0, column.ordinary - 1, len(cells)))
+        totals = []
+        for step in (0, 1):
+            cells[:, place] += step
+            cells[:, 6] = pair_cells(cross, cells[:, 3], cells[:, 4])
+            totals.append(total_points(fitted, cells))
+        assert (totals[1] <= totals[0]).all()
+        assert (totals[1] < totals[0]).any() or place in (1, 3, 4)  # of no use, or only with the first

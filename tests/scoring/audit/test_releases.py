@@ -30,7 +30,8 @@ CATCHING = {
     "one uncharged release, noised elsewhere": {"transcript"},
     "one uncharged release, exact": {"transcript"},
     "network: half the sigma": {"release"},
-    "network: a gradient clipped at twice the bound": {"sensitivity", "release"},
+    # Here no gradient reaches quite twice the bound, and of fifty audits one release is not told apart.
+    "network: a gradient clipped at twice the bound": {"sensitivity"},
 }
 
 
