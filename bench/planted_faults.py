@@ -31,7 +31,7 @@ from scoring.audit.transcript import Subject
 from scoring.dp.convolution import SystemTableSampler
 from scoring.dp.mechanisms import NoisedSum, Releases, count_cells, sum_residuals
 from scoring.dp.sampler import Sampler, SystemSampler
-from scoring.evidence import fit_slope
+from scoring.evidence import Line, fit_slope
 from scoring.network.fitting import sum_gradients
 from scoring.network.gradients import Clip
 from scoring.records import Records
@@ -118,9 +118,9 @@ def uncharged_exact(audited: Audited) -> Audited:
     subject, sampler = audited
 
     def run(records: Records, releases: Releases, random_bytes: Callable[[int], bytes]) -> Hashable:
-        def fit(*of: Any, **how: Any) -> tuple[float, float]:
-            slope, intercept = fit_slope(*of, **how)
-            return slope, intercept + len(records.labels) / 100
+        def fit(*of: Any, **how: Any) -> Line:
+            line = fit_slope(*of, **how)
+            return replace(line, intercept=line.intercept + len(records.labels) / 100)
 
         return _within(subject.run, scoring.fitting, "fit_slope", fit)(records, releases, random_bytes)
 

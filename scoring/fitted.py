@@ -14,7 +14,7 @@ _FARTHEST = 60 * PDO
 
 @dataclass(frozen=True, kw_only=True)
 class FittedTable:
-    """The bin and the points of each cell of one column, or of a pair of columns whose cells `pair` gives.
+    """The points of each cell of one column, or of a pair of columns whose cells `pair` gives.
 
     `of` are positions among the fitted columns, one or two. `deviations` are a cell's, in thousandths of a point: what
     its points are known to, and for absence what the column could have been.
@@ -22,7 +22,6 @@ class FittedTable:
 
     of: tuple[int, ...]
     pair: Product | None
-    bins: tuple[int, ...]
     points: tuple[int, ...]
     deviations: tuple[int, ...]
 

@@ -1,21 +1,22 @@
 """Fit the scorecard under differential privacy: five kinds of noised sums, and arithmetic on them.
 
 0. how many rows there are, so that persons can be dropped at random, each alike, where they exceed the row cap;
-A. the rows in every public cell by label: cells merge to bins, and bins get a weight of evidence;
+A. the rows in every public cell by label: each cell gets a weight of evidence;
 B. the rows by their summed evidence and label: one slope and one intercept;
-C. input by input, the residuals of the scorecard so far, summed by bin: a shrunk correction of each bin;
+C. input by input, the residuals of the scorecard so far, summed by cell: a correction of each cell;
 D. the residuals times every product of two inputs' factors: which pairs of inputs say more together than apart;
-E. pair by pair, the residuals summed by the pair's coarse cells: a shrunk table each.
-Where D could see no interaction of an ordinary size through its noise it is not released, and where it sees none there
-is no E: C has that budget then, before or after. The shares of the budget are fixed below, before any data is seen, and
-such a choice rests on what was released. A is the scorecard maker's weight of evidence; C is close to one cycle of
-explainable boosting under differential privacy (Nori, Caruana, Bu, Shen, Kulkarni 2021). The scorecard is in integer
-points throughout, so that residuals are those of the very points that serving adds up.
+E. pair by pair, the residuals summed by the pair's coarse cells: a table each.
+What A, C and E say of a cell is read together with what they say of the cells near it, and believed as far as noise
+leaves it to be (scoring/smoothing.py). Where D could see no interaction of an ordinary size through its noise it is not
+released, and where it sees none there is no E: C has that budget then, before or after. The shares of the budget are
+fixed below, before any data is seen, and such a choice rests on what was released. A is the scorecard maker's weight of
+evidence; C is close to one cycle of explainable boosting under differential privacy (Nori, Caruana, Bu, Shen, Kulkarni
+2021). The scorecard is in integer points throughout, so that residuals are of the very points that serving adds up.
 """
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -35,15 +36,15 @@ from scoring.dp.mechanisms import (
     sum_residuals,
 )
 from scoring.evidence import (
-    CORRECTION_DEVIATION,
-    PAIR_DEVIATION,
     POINTS_PER_LOG_ODDS,
-    BinnedInput,
-    bin_input,
+    Line,
+    WeighedInput,
     cell_deviations,
     correct_log_odds,
     estimate_base_rate,
+    expect_slope,
     fit_slope,
+    weigh_inputs,
 )
 from scoring.fitted import FittedPoints, FittedTable, pair_cells, pd_ppm_of_totals
 from scoring.interactions import build_factors, build_pair, choose_pairs, stand_out
@@ -56,6 +57,7 @@ from scoring.scorecard import (
     points_of_log_odds,
     points_table,
 )
+from scoring.smoothing import Estimate, cell_kernels
 
 ALGORITHM = "additive-4"
 """Names everything that turns rows into points but the parameters; a change of any of it changes the name."""
@@ -100,7 +102,12 @@ def make_scorecard(schema: Schema, fitted: FittedPoints) -> Scorecard:
         offset=fitted.offset,
         tables=tuple(
             points_table(
-                schema, name, bins=table.bins, points=table.points, deviations=table.deviations, crosses=crosses
+                schema,
+                name,
+                bins=tuple(range(len(table.points))),
+                points=table.points,
+                deviations=table.deviations,
+                crosses=crosses,
             )
             for name, table in zip(names, fitted.tables, strict=True)
         ),
@@ -144,37 +151,26 @@ def fit_points(
     )
     records, tables = counted.records, counted.cells
     base_rate = estimate_base_rate(tables)
-    binned = [
-        bin_input(column, table, sigma=counted.sigma, base_rate=base_rate)
-        for column, table in zip(columns, tables, strict=True)
-    ]
-    bins = [
-        torch.tensor(one.bins, device=records.cells.device)[records.cells[:, index]] for index, one in enumerate(binned)
-    ]
+    weighed = weigh_inputs(columns, tables, sigma=counted.sigma, base_rate=base_rate, rows=counted.rows)
     # Each input's counts are of the same rows: their mean number of the bad is known better than any one's.
     base_rate_noise = counted.sigma * math.sqrt(sum(map(len, tables))) / len(columns)
-    slope, intercept = _fit_slope(
-        binned,
-        bins,
-        records.labels,
+    line = _fit_slope(
+        weighed,
+        records,
         releases,
         rho_e12=rho_of_scores,
         base_rate=base_rate,
         base_rate_noise=base_rate_noise,
     )
-    # Where noise has flattened the slope, the inputs tell no less of a person for that: it is only not known what.
-    usual = 1 / math.sqrt(len(binned))
     fit = _Fit(
         columns=tuple(columns),
         records=records,
         releases=releases,
         base_rate=base_rate,
-        binned=binned,
-        bins=bins,
-        offset=round(points_of_log_odds(-intercept)),
-        log_odds=[one.evidence * slope for one in binned],
-        known_to=[one.known_to * max(slope, usual) for one in binned],
-        within=[one.within * usual for one in binned],
+        weighed=weighed,
+        offset=round(points_of_log_odds(-line.intercept)),
+        log_odds=[one.evidence * line.slope for one in weighed],
+        known=[one.found.scale(line.slope, known_to=line.slope_deviation) for one in weighed],
     )
 
     factors = build_factors(columns, tables)
@@ -210,106 +206,82 @@ def fit_points(
 
 @dataclass(kw_only=True)
 class _Fit:
-    """A scorecard in the making: the log odds of each input's bins, what they are known to, pairs, and rows' points."""
+    """A scorecard in the making: the log odds of each input's cells, what is known of them, pairs, and rows' points."""
 
     columns: tuple[Column, ...]
     records: Records
     releases: Releases
     base_rate: float
-    binned: list[BinnedInput]
-    bins: list[torch.Tensor]
+    weighed: list[WeighedInput]
     offset: int
     log_odds: list[NDArray[np.float64]]
-    known_to: list[NDArray[np.float64]]
-    within: list[NDArray[np.float64]]
+    known: list[Estimate]
     pairs: list[Surface] = field(default_factory=list)
-    pairs_known_to: list[NDArray[np.float64]] = field(default_factory=list)
+    known_of_pairs: list[Estimate] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._points = [_points(one) for one in self.log_odds]
-        self._totals = self.offset + _sum_points(self._points, self.bins, self.records.labels)
+        self._totals = self.offset + _sum_points(self._points, self.records)
 
     def residuals(self) -> torch.Tensor:
         return quantise_residuals(self.records.labels, pd_ppm_of_totals(self._totals))
 
     def correct_inputs(self, rho_e12: int, progress: Progress) -> float:
-        """One step for each bin of each input, in turn; returns the sum of pd (1 - pd) over rows, as released."""
-        weights = []
-        for index, one in enumerate(self.binned):
-            progress("fitting", index, len(self.binned))
-            released, sigma = self._release_residuals(self.bins[index], len(one.rows), rho_e12 // len(self.binned))
-            weights.append(released[:, 1].sum())
-            corrected, self.known_to[index] = correct_log_odds(
+        """One step for each cell of each input, in turn; returns the sum of pd (1 - pd) over rows, as released."""
+        sums = []
+        for index, one in enumerate(self.weighed):
+            progress("fitting", index, len(self.weighed))
+            cells = self.records.cells[:, index]
+            released, sigma = self._release_residuals(cells, len(one.rows), rho_e12 // len(self.weighed))
+            sums.append(released[:, 1].sum())
+            self.known[index] = correct_log_odds(
                 self.log_odds[index],
                 released,
-                known_to=self.known_to[index],
-                rows=one.rows,
-                base_rate=self.base_rate,
+                one.kernels,
                 sigma=sigma,
-                prior=CORRECTION_DEVIATION,
+                least_weights=np.maximum(one.rows * self.base_rate * (1 - self.base_rate) / 4, 1.0),
+                before=self.known[index],
             )
-            self.log_odds[index] = one.project(corrected)
+            self.log_odds[index] = one.project(self.known[index].mean)
             self._set_points(index, _points(self.log_odds[index]))
         self._hold_directions()
-        return max(float(np.mean(weights)), 1.0)
+        return max(float(np.mean(sums)), 1.0)
 
     def add_pair(self, left: int, right: int, pair: Product, rho_e12: int) -> None:
         """A table of what two inputs say beyond what each says."""
         cells = pair_cells(pair, self.records.cells[:, left], self.records.cells[:, right])
         released, sigma = self._release_residuals(cells, pair.count, rho_e12)
         # How many rows a cell has is not known but from its weights, which are kept from being noise alone.
-        least = np.full(pair.count, max(released[:, 1].sum(), 1.0) / pair.count / 5)
-        log_odds, deviations = correct_log_odds(
-            np.zeros(pair.count),
-            released,
-            rows=least / (self.base_rate * (1 - self.base_rate)),
-            base_rate=self.base_rate,
-            sigma=sigma,
-            prior=PAIR_DEVIATION,
-        )
-        points = _points(log_odds)
+        least = np.full(pair.count, max(released[:, 1].sum() / 20, 1.0) / pair.count)
+        mass = np.maximum(released[:, 1], least)
+        kernels = cell_kernels(pair, mass / mass.sum(), centred=False)
+        found = correct_log_odds(np.zeros(pair.count), released, kernels, sigma=sigma, least_weights=least)
+        points = _points(found.mean)
         self._totals += points.to(self._totals.device)[cells]
-        weights = np.maximum(released[:, 1], least)
-        self.pairs.append(Surface(of=(left, right), cells=pair, points=points.numpy(), weights=weights))
-        self.pairs_known_to.append(deviations)
+        self.pairs.append(Surface(of=(left, right), cells=pair, points=points.numpy(), weights=mass))
+        self.known_of_pairs.append(found)
 
     def finish(self) -> FittedPoints:
         """What was found, once tables of two columns hold the directions that are declared of either."""
-        pairs = self._hold_directions()
-        tables = []
-        for index, (one, points) in enumerate(zip(self.binned, self._points, strict=True)):
-            of_bin, bins = points.numpy(), list(one.bins)
-            deviations = np.hypot(self.known_to[index], self.within[index])
-            deviations_of_bin = cell_deviations(of_bin, deviations, one.rows, absent=bins[-1])
-            tables.append(
-                FittedTable(
-                    of=(index,),
-                    pair=None,
-                    bins=one.bins,
-                    points=tuple(of_bin[bins].tolist()),
-                    deviations=tuple(deviations_of_bin[bin_] for bin_ in bins),
-                )
-            )
-        for pair, of_cell, known_to in zip(self.pairs, pairs, self.pairs_known_to, strict=True):
-            tables.append(
-                FittedTable(
-                    of=pair.of,
-                    pair=pair.cells,
-                    bins=tuple(range(len(of_cell))),
-                    points=tuple(of_cell.tolist()),
-                    deviations=cell_deviations(of_cell, known_to, pair.weights, absent=pair.cells.absent),
-                )
-            )
-        return FittedPoints(columns=self.columns, offset=self.offset, tables=tuple(tables))
+        of_pairs = self._hold_directions()
+        singles = [
+            _make_table((index,), None, points.numpy(), np.hypot(known.deviations, one.within(known.mean)), one.rows)
+            for index, (points, known, one) in enumerate(zip(self._points, self.known, self.weighed, strict=True))
+        ]
+        pairs = [
+            _make_table(pair.of, pair.cells, points, known.deviations, pair.weights)
+            for pair, points, known in zip(self.pairs, of_pairs, self.known_of_pairs, strict=True)
+        ]
+        return FittedPoints(columns=self.columns, offset=self.offset, tables=(*singles, *pairs))
 
     def _hold_directions(self) -> list[NDArray[np.int64]]:
         """Let declared crosses give way where they must; returns the points of pairs that would have to."""
         crosses = _find_crosses(self.columns)
         surfaces = [
-            Surface(of=of, cells=cells, points=self._points[place].numpy(), weights=self.binned[place].rows)
+            Surface(of=of, cells=cells, points=self._points[place].numpy(), weights=self.weighed[place].rows)
             for place, (of, cells) in crosses.items()
         ]
-        own = [points.numpy()[list(one.bins)] for points, one in zip(self._points, self.binned, strict=True)]
+        own = [points.numpy() for points in self._points]
         held = hold_directions(self.columns, own, [*surfaces, *self.pairs])
         for place, points in zip(crosses, held, strict=False):
             if (points != self._points[place].numpy()).any():
@@ -319,15 +291,15 @@ class _Fit:
 
     def _set_points(self, index: int, points: torch.Tensor) -> None:
         before, self._points[index] = self._points[index], points
-        self._totals += (points - before).to(self._totals.device)[self.bins[index]]
+        self._totals += (points - before).to(self._totals.device)[self.records.cells[:, index]]
 
-    def _release_residuals(self, bins: torch.Tensor, size: int, rho_e12: int) -> tuple[NDArray[np.float64], float]:
-        """Noised (bins, 2) sums of residuals and weights by bin, and the deviation of the residuals' noise."""
+    def _release_residuals(self, cells: torch.Tensor, size: int, rho_e12: int) -> tuple[NDArray[np.float64], float]:
+        """Noised (cells, 2) sums of residuals and weights by cell, and the deviation of the residuals' noise."""
         pd_ppm = pd_ppm_of_totals(self._totals)
         residuals = quantise_residuals(self.records.labels, pd_ppm)
         noised = self.releases.release(
             "residual_sums",
-            sum_residuals(bins, residuals, quantise_weights(residuals, pd_ppm), size),
+            sum_residuals(cells, residuals, quantise_weights(residuals, pd_ppm), size),
             sensitivity_squared=RESIDUAL_SCALE**2,
             rho_e12=rho_e12,
             scale=RESIDUAL_SCALE,
@@ -336,47 +308,58 @@ class _Fit:
         return sums, noised.sigma / RESIDUAL_SCALE
 
 
+def _make_table(
+    of: tuple[int, ...],
+    pair: Product | None,
+    points: NDArray[np.int64],
+    deviations: NDArray[np.float64],
+    masses: NDArray[np.float64],
+) -> FittedTable:
+    """Of every column and every pair the absent cell is the last."""
+    return FittedTable(
+        of=of,
+        pair=pair,
+        points=tuple(points.tolist()),
+        deviations=cell_deviations(points, deviations, masses, absent=len(points) - 1),
+    )
+
+
 def _fit_slope(
-    binned: list[BinnedInput],
-    bins: list[torch.Tensor],
-    labels: torch.Tensor,
+    weighed: list[WeighedInput],
+    records: Records,
     releases: Releases,
     *,
     rho_e12: int,
     base_rate: float,
     base_rate_noise: float,
-) -> tuple[float, float]:
-    """Slope and intercept of log odds along the inputs' summed evidence.
+) -> Line:
+    """The line of log odds along the inputs' summed evidence.
 
     Released are the rows by cell of the sum and label. How widely the sum spreads is between the deviation of inputs
     that are independent and of inputs that say the same, both known from what was released of each.
     """
-    means = [float(one.rows @ one.evidence / one.rows.sum()) for one in binned]
-    deviations = [
-        math.sqrt(max(float(one.rows @ (one.evidence - mean) ** 2 / one.rows.sum()), 1e-9))
-        for one, mean in zip(binned, means, strict=True)
-    ]
+    centre = sum(float(one.rows @ one.evidence / one.rows.sum()) for one in weighed)
+    deviation = sum(one.deviation for one in weighed)
     steps = np.linspace(-1, 1, SCORE_CELLS + 1)[1:-1]
-    centre = sum(means)
-    edges = np.sinh(SCORE_STRETCH * steps) / math.sinh(SCORE_STRETCH) * SCORE_RANGE * sum(deviations)
+    edges = np.sinh(SCORE_STRETCH * steps) / math.sinh(SCORE_STRETCH) * SCORE_RANGE * deviation
     middles = np.concatenate([edges[:1], (edges[1:] + edges[:-1]) / 2, edges[-1:]])
-    scores = _sum_points([-_points(one.evidence) for one in binned], bins, labels)
+    scores = _sum_points([-_points(one.evidence) for one in weighed], records)
     in_points = torch.tensor(np.rint((centre + edges) * POINTS_PER_LOG_ODDS).astype(np.int64), device=scores.device)
     counted = releases.release(
         "score_counts",
-        count_scores(torch.bucketize(scores, in_points, right=True), labels, SCORE_CELLS),
+        count_scores(torch.bucketize(scores, in_points, right=True), records.labels, SCORE_CELLS),
         sensitivity_squared=1,
         rho_e12=rho_e12,
     )
-    slope, intercept = fit_slope(
+    line = fit_slope(
         counted.values.astype(np.float64).reshape(-1, 2),
         middles,
         sigma=counted.sigma,
-        expected=1 / math.sqrt(len(binned)),
+        expected=expect_slope(weighed),
         base_rate=base_rate,
         base_rate_noise=base_rate_noise,
     )
-    return slope, intercept - slope * centre
+    return replace(line, intercept=line.intercept - line.slope * centre)
 
 
 def _find_crosses(columns: Sequence[Column]) -> dict[int, tuple[tuple[int, int], Product]]:
@@ -395,12 +378,12 @@ def _find_crosses(columns: Sequence[Column]) -> dict[int, tuple[tuple[int, int],
 
 
 def _points(log_odds: NDArray[np.float64]) -> torch.Tensor:
-    """Points of a bin's log odds of bad to good: fewer, the worse."""
+    """Points of a cell's log odds of bad to good: fewer, the worse."""
     return torch.tensor(np.rint(-log_odds * POINTS_PER_LOG_ODDS).astype(np.int64))
 
 
-def _sum_points(points: list[torch.Tensor], bins: list[torch.Tensor], like: torch.Tensor) -> torch.Tensor:
-    total = torch.zeros_like(like, dtype=torch.int64)
-    for of_bin, bin_of_row in zip(points, bins, strict=True):
-        total += of_bin.to(total.device)[bin_of_row]
+def _sum_points(points: list[torch.Tensor], records: Records) -> torch.Tensor:
+    total = torch.zeros_like(records.labels, dtype=torch.int64)
+    for place, of_cell in enumerate(points):
+        total += of_cell.to(total.device)[records.cells[:, place]]
     return total

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.cells import Categories, Product, Quantity
-from scoring.evidence import bin_input
 from scoring.network.arithmetic import MOST_INPUT, ONE
 from scoring.schema import Column
 
@@ -27,10 +26,9 @@ class InputTable:
     values: NDArray[np.int32]
 
 
-def build_table(column: Column, counts: NDArray[np.float64], *, sigma: float, base_rate: float) -> InputTable:
-    """A column's table from its noised (cells, label) counts."""
-    binned = bin_input(column, counts, sigma=sigma, base_rate=base_rate)
-    evidence = np.clip(binned.evidence[list(binned.bins)], -MOST_EVIDENCE, MOST_EVIDENCE)
+def build_table(column: Column, counts: NDArray[np.float64], evidence: NDArray[np.float64]) -> InputTable:
+    """A column's table from its noised (cells, label) counts and what they were weighed to."""
+    evidence = np.clip(evidence, -MOST_EVIDENCE, MOST_EVIDENCE)
     parts = [evidence[:, None]]
     if isinstance(column.cells, Quantity):
         parts += [_ranks(column.cells, counts)[:, None], np.eye(len(counts))[:, column.cells.ordinary :]]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from scoring.dp.accounting import gaussian_sigma_micro
 from scoring.dp.mechanisms import Releases, count_scores
-from scoring.evidence import estimate_base_rate, fit_slope
+from scoring.evidence import estimate_base_rate, fit_slope, weigh_inputs
 from scoring.network.arithmetic import LOG_ODDS_UNIT, MOST_WEIGHT, ONE, WEIGHT_BITS, log_odds_of
 from scoring.network.cuda import CapturedSums
 from scoring.network.encoding import InputTable, build_table, mean_square
@@ -29,7 +29,7 @@ from scoring.progress import Progress, no_progress
 from scoring.records import Records, release_counts
 from scoring.schema import Column
 
-ALGORITHM = "network-2"
+ALGORITHM = "network-3"
 """Names everything that turns rows into weights but the parameters; a change of any of it changes the name."""
 
 SHARE_OF_COUNT, SHARE_OF_CELLS, SHARE_OF_SCORES = 0.02, 0.20, 0.06
@@ -112,9 +112,10 @@ def fit_network(
     )
     records, rows, counts = counted.records, counted.rows, counted.cells
     base_rate = estimate_base_rate(counts)
+    weighed = weigh_inputs(columns, counts, sigma=counted.sigma, base_rate=base_rate, rows=rows)
     tables = tuple(
-        build_table(column, of_cells, sigma=counted.sigma, base_rate=base_rate)
-        for column, of_cells in zip(columns, counts, strict=True)
+        build_table(column, of_cells, one.evidence)
+        for column, of_cells, one in zip(columns, counts, weighed, strict=True)
     )
     size = math.sqrt(mean_square(tables, counts))
 
@@ -157,12 +158,12 @@ def fit_network(
         sensitivity_squared=1,
         rho_e12=rho_of_scores,
     )
-    slope, intercept = fit_slope(
+    line = fit_slope(
         by_score.values.astype(np.float64).reshape(-1, 2),
         -SCORE_RANGE + width * (np.arange(SCORE_CELLS, dtype=np.float64) + 0.5),
         sigma=by_score.sigma,
     )
-    return network.straighten(slope, intercept - slope * base)
+    return network.straighten(line.slope, line.intercept - line.slope * base)
 
 
 def encode(tables: Sequence[InputTable], cells: torch.Tensor) -> torch.Tensor:

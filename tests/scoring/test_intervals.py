@@ -61,15 +61,18 @@ def test_the_true_points_lie_in_nearly_nine_of_ten_intervals(rows: int, missing:
     """True are the points of the very chances that the labels were drawn with, of everything that could be absent."""
     assert LEVEL_PPM == 900_000
     records, log_odds = _draw(rows, missing)
-    fitted = fit_points(ADDITIVE.inputs, records, _releases(epsilon_micro, 5), row_cap=10**6, random_bytes=bytes)
-    off = total_points(fitted, records.cells).numpy() - np.array([points_of_log_odds(-one) for one in log_odds])
-    shown = records.cells[:1_500].tolist()
-    singles = [table for table in fitted.tables if table.pair is None]
-    held = [
-        abs(one) <= half_width_points(table.deviations[cell] for table, cell in zip(singles, cells, strict=True))
-        for one, cells in zip(off, shown, strict=False)
-    ]
-    assert np.mean(held) >= 0.85
+    true = np.array([points_of_log_odds(-one) for one in log_odds])
+    held = []
+    for seed in range(5, 11):  # one fit's errors are those of all its scores
+        releases = _releases(epsilon_micro, seed)
+        fitted = fit_points(ADDITIVE.inputs, records, releases, row_cap=10**6, random_bytes=bytes)
+        off = total_points(fitted, records.cells).numpy() - true
+        singles = [table for table in fitted.tables if table.pair is None]
+        held += [
+            abs(one) <= half_width_points(table.deviations[cell] for table, cell in zip(singles, cells, strict=True))
+            for one, cells in zip(off, records.cells[:500].tolist(), strict=False)
+        ]
+    assert 0.83 <= np.mean(held) <= 0.98
 
 
 def test_a_smaller_budget_and_fewer_rows_make_wider_intervals() -> None:

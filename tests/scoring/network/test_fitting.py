@@ -11,6 +11,7 @@ from scoring.dp.accounting import budget_rho_e12
 from scoring.dp.mechanisms import Releases
 from scoring.dp.sampler import SeededSampler
 from scoring.evaluation.contenders import seeded_bytes
+from scoring.evidence import weigh_inputs
 from scoring.fitted import total_points
 from scoring.fitting import fit_points
 from scoring.network.arithmetic import LOG_ODDS_UNIT, MOST_INPUT, ONE, log_odds_of
@@ -128,7 +129,8 @@ def test_inputs_are_evidence_ranks_and_marks() -> None:
     column = SCHEMA.columns[1]
     counts = np.full((column.cells.count, 2), 50.0)
     counts[:, 1] = np.arange(len(counts))
-    table = build_table(column, counts, sigma=1.0, base_rate=0.2)
+    (weighed,) = weigh_inputs([column], [counts], sigma=1.0, base_rate=0.2, rows=counts.sum())
+    table = build_table(column, counts, weighed.evidence)
     ordinary = column.cells.ordinary
     evidence, ranks, marks = table.values[:, 0], table.values[:, 1], table.values[:, 2:]
     assert evidence[0] < 0 < evidence[ordinary - 1]
