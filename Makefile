@@ -49,7 +49,7 @@ audit: $(VENV)/test.stamp
 vectors: $(VENV)/test.stamp
 	$(VENV)/bin/python -m tests.vectors
 
-# Half an hour on two cores the first time; what is known already is not measured again. ARGS="--models scorecard,network"
+# Half an hour on two cores the first time; what is known already is not measured again. ARGS="--data german"
 frontier: $(VENV)/test.stamp
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m bench.frontier $(ARGS)
 

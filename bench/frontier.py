@@ -1,6 +1,6 @@
 """The frontier of accuracy against privacy: our models beside their anchors on three public sets, as table and plot.
 
-    python -m bench.frontier [--data german,taiwan,gmsc] [--models scorecard] [--against dp-ebm,lightgbm,opacus]
+    python -m bench.frontier [--data german,taiwan,gmsc] [--models scorecard,network] [--against dp-ebm,lightgbm,opacus]
 
 Evaluates as `credence evaluate` does, writes docs/frontier.md and docs/frontier.svg, and prints which of the promises
 hold; exit code 1 where one does not. What was evaluated before, by the same code on the same data, is taken from
@@ -49,7 +49,9 @@ def main() -> int:
     """Run what is not known yet, and write the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default=",".join(DATA_SETS))
-    parser.add_argument("--models", default="scorecard", help=f"of {', '.join(MODELS)}; promises are of the first")
+    parser.add_argument(
+        "--models", default="scorecard,network", help=f"of {', '.join(MODELS)}; promises are of the first"
+    )
     parser.add_argument("--against", default=",".join(ANCHORS))
     parser.add_argument("--epsilon", default="0.5,1,3,8")
     parser.add_argument("--noise-seeds", type=int, default=2)

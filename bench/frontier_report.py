@@ -83,9 +83,9 @@ def compare(ours: Result, other: Result) -> tuple[float, float]:
 
 CAVEAT = (
     "No fit sees a row that it is judged on. Yet the constants of our models (shares of the budget, priors, how many "
-    "pairs) were settled while these three sets, and synthetic ones with interactions, were looked at, and so were the "
-    "anchors' settings; a set that nobody here has seen is the fairer judge: `credence evaluate` takes one with its "
-    "schema file."
+    "pairs) were settled while these three sets, and those of `python -m bench.made_sets`, were looked at, and so were "
+    "the anchors' settings; a set that nobody here has seen is the fairer judge: `credence evaluate` takes one with "
+    "its schema file."
 )
 """Said under every report."""
 
