@@ -1,6 +1,6 @@
 """Declared directions, held by a whole scorecard: a table of two columns gives way where it would turn one around.
 
-A column's own table follows its direction (`BinnedInput.project`). A table of two columns may go against it by what
+A column's own table follows its direction (`WeighedInput.project`). A table of two columns may go against it by what
 the column's own step at the same place makes up for, which all such tables share. Where it goes further it becomes the
 nearest table that does not. Only released figures are read, so this costs no privacy.
 """

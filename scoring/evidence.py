@@ -173,10 +173,10 @@ def estimate_rows(counts: NDArray[np.float64], *, noise: float, rows: float) -> 
 
 
 def expect_slope(weighed: Sequence[WeighedInput]) -> float:
-    """The slope of log odds along the inputs' summed evidence that is halfway between what extremes would make it.
+    """The slope of log odds along the inputs' summed evidence: the geometric mean of what two extremes would make it.
 
-    It is 1 where inputs are independent, and one over their number where all say the same. An input counts by how much
-    it says.
+    That is 1 where inputs are independent, and one over their number where all say the same. An input counts by how
+    much it says.
     """
     deviations = np.array([one.deviation for one in weighed])
     return float(math.sqrt(deviations @ deviations) / deviations.sum())

@@ -72,7 +72,7 @@ def test_the_true_points_lie_in_nearly_nine_of_ten_intervals(rows: int, missing:
             abs(one) <= half_width_points(table.deviations[cell] for table, cell in zip(singles, cells, strict=True))
             for one, cells in zip(off, records.cells[:500].tolist(), strict=False)
         ]
-    assert 0.83 <= np.mean(held) <= 0.98
+    assert 0.85 <= np.mean(held) <= 0.98
 
 
 def test_a_smaller_budget_and_fewer_rows_make_wider_intervals() -> None:
